@@ -1,0 +1,1 @@
+"""Policies for splitenv, and what makes them: training, evaluation, export."""

@@ -1,0 +1,1 @@
+"""Split inference between phones and cloud GPUs: environment, profiles, runtime."""

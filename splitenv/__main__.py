@@ -1,0 +1,7 @@
+"""``python -m splitenv``."""
+
+from __future__ import annotations
+
+from splitenv.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Profiles: measured devices, GPUs, models, networks and arrivals, each number with its source."""

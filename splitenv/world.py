@@ -1,0 +1,179 @@
+"""What the scheduler can't know: who asks when, how fast links and devices really are.
+
+Compiled by the kernel, see :mod:`splitenv.draws` for why nothing here depends on actions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from splitenv import draws
+from splitenv.draws import choose, exponential, log_uniform, mix, pair, quantile, uniform
+from splitenv.state import Belief, Settings, Tables, Truth
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_HOUR = 3600.0
+REPORT_FLOOR = 1e3
+"""Least rate that a client reports, bytes/s: during an outage it still reports something."""
+_MOST_BLOCKS = 100_000
+
+
+def new_episode(settings: Settings, truth: Truth, env: int, stagger: bool) -> int:
+    """Draw what defines an episode; return the number of GPUs in its pool."""
+    world = truth.world[env]
+    world.episode += 1
+    key = mix(world.seed + _GOLDEN * np.uint64(world.episode))
+    world.key = key
+    world.index = 0
+    world.decisions = 0
+    world.length = settings.length
+    if stagger:
+        world.length = 1 + int(uniform(key, 0, draws.AGE) * settings.length)
+    world.load = log_uniform(settings.load, key, draws.LOAD)
+    world.bandwidth = log_uniform(settings.bandwidth, key, draws.BANDWIDTH)
+    world.device_speed = log_uniform(settings.device_speed, key, draws.DEVICE_SPEED)
+    world.start = uniform(key, 0, draws.START) * 24 * _HOUR
+    world.phase = int(uniform(key, 0, draws.PHASE) * settings.phase_rate.shape[0])
+    world.phases = 0
+    world.phase_end = settings.phase_dwell[world.phase] * exponential(key, 0, draws.DWELL)
+    world.done = 0
+    world.overflow = 0
+    world.paid_gpu = 0.0
+    world.paid_violation = 0.0
+    spread = settings.gpus[1] - settings.gpus[0] + 1
+    return settings.gpus[0] + int(uniform(key, 0, draws.GPUS) * spread)
+
+
+def next_arrival(settings: Settings, truth: Truth, env: int, now: float) -> float:
+    """Time of the next arrival after ``now``.
+
+    The renewal gap, of mean 1, is spent at the rate load x phase x hour: a renewal process in
+    operational time, which for exponential gaps is a Markov-modulated Poisson process.
+    """
+    world = truth.world[env]
+    if settings.gap.shape[0] > 0:
+        gap = quantile(settings.gap, world.key, world.index, draws.GAP)
+    else:
+        gap = exponential(world.key, world.index, draws.GAP)
+    time = now
+    while True:
+        hours = int((world.start + time) / _HOUR)
+        end = min(world.phase_end, (hours + 1) * _HOUR - world.start)
+        rate = world.load * settings.phase_rate[world.phase] * settings.hour_rate[hours % 24]
+        if gap <= rate * (end - time):
+            return time + gap / rate
+        gap -= rate * (end - time)
+        time = end
+        if time >= world.phase_end:
+            world.phase = (world.phase + 1) % settings.phase_rate.shape[0]
+            world.phases += 1
+            dwell = exponential(world.key, world.phases, draws.DWELL)
+            world.phase_end = time + settings.phase_dwell[world.phase] * dwell
+
+
+def draw_client(settings: Settings, truth: Truth, env: int, index: int) -> None:
+    """Draw a client's device and network session, at its first request in an episode."""
+    world = truth.world[env]
+    client = truth.client[env, index]
+    if client.episode == world.episode:
+        return
+    key = world.key
+    client.episode = world.episode
+    client.device_free = 0.0
+    client.device = choose(settings.device_share, key, index, draws.DEVICE)
+    network = choose(settings.network_share, key, index, draws.NETWORK)
+    client.network = network
+    client.phase = uniform(key, index, draws.BLOCK_PHASE)
+    a = quantile(settings.normal, key, index, draws.SESSION_A)
+    b = quantile(settings.normal, key, index, draws.SESSION_B)
+    c = quantile(settings.normal, key, index, draws.SESSION_C)
+    client.uplink = world.bandwidth * np.exp(_session(settings, network, 0, a, b, c))
+    client.downlink = world.bandwidth * np.exp(_session(settings, network, 1, a, b, c))
+    client.rtt = np.exp(_session(settings, network, 2, a, b, c))
+
+
+def _session(settings: Settings, network: int, row: int, a: float, b: float, c: float) -> float:
+    """One of three jointly normal logs, from three independent normals (Cholesky)."""
+    factors = settings.session[network, row]
+    return factors[0] + factors[1] * a + factors[2] * b + factors[3] * c
+
+
+def link_rate(settings: Settings, truth: Truth, env: int, index: int, way: int, block: int) -> float:
+    """Rate of a client's link in one block of time, bytes/s; ``way`` 0 is up, 1 is down."""
+    client = truth.client[env, index]
+    median = client.uplink if way == 0 else client.downlink
+    purpose = draws.UPLINK if way == 0 else draws.DOWNLINK
+    table = settings.rate[client.network, way]
+    return median * quantile(table, truth.world[env].key, pair(index, block), purpose)
+
+
+def transfer_finish(
+    settings: Settings, truth: Truth, env: int, index: int, way: int, start: float, size: float
+) -> float:
+    """When ``size`` bytes that start at ``start`` are through: the integral over the link's rate."""
+    client = truth.client[env, index]
+    hold = settings.block[client.network, way]
+    block = int(start / hold + client.phase)
+    time = start
+    left = size
+    for _ in range(_MOST_BLOCKS):
+        rate = link_rate(settings, truth, env, index, way, block)
+        end = max((block + 1 - client.phase) * hold, time)
+        if left <= rate * (end - time):
+            return time + left / rate if rate > 0.0 else time
+        left -= rate * (end - time)
+        time = end
+        block += 1
+    return time
+
+
+def _reported_rate(
+    settings: Settings, truth: Truth, env: int, index: int, way: int, now: float
+) -> float:
+    world = truth.world[env]
+    client = truth.client[env, index]
+    measured_at = max(0.0, now - settings.report_lag)
+    block = int(measured_at / settings.block[client.network, way] + client.phase)
+    rate = link_rate(settings, truth, env, index, way, block)
+    error = quantile(settings.report, world.key, pair(way, world.index), draws.RATE_REPORT)
+    return max(rate * error, REPORT_FLOOR)
+
+
+def report_request(
+    tables: Tables, settings: Settings, belief: Belief, truth: Truth, env: int, now: float
+) -> None:
+    """A request arrives: its client says who it is and what it measured last."""
+    world = truth.world[env]
+    clock = belief.clock[env]
+    key = world.key
+    index = int(uniform(key, world.index, draws.CLIENT) * belief.client.shape[1])
+    draw_client(settings, truth, env, index)
+    client = truth.client[env, index]
+    job = choose(settings.job_share, key, world.index, draws.JOB)
+    clock.arrival = now
+    clock.client = index
+    clock.device = client.device
+    clock.model = settings.job_model[job]
+    clock.sla = settings.job_sla[job]
+    clock.deadline = now + tables.deadline[clock.sla]
+    clock.speed = world.device_speed
+    clock.uplink = _reported_rate(settings, truth, env, index, 0, now)
+    clock.downlink = _reported_rate(settings, truth, env, index, 1, now)
+    measured = quantile(settings.rtt[client.network], key, world.index, draws.RTT_REPORT)
+    clock.rtt = client.rtt * measured
+
+
+def realised_slowness(settings: Settings, truth: Truth, env: int) -> float:
+    """z of the pending request: 1 +- jitter, a bounded sum of three uniforms."""
+    world = truth.world[env]
+    total = 0.0
+    for draw in range(3):
+        total += uniform(world.key, pair(draw, world.index), draws.SLOWNESS)
+    return 1.0 + settings.jitter * (total / 1.5 - 1.0)
+
+
+def realised_rtt(settings: Settings, truth: Truth, env: int, index: int) -> float:
+    """RTT of the pending request's transfers, s."""
+    world = truth.world[env]
+    client = truth.client[env, index]
+    return client.rtt * quantile(settings.rtt[client.network], world.key, world.index, draws.RTT)
