@@ -58,7 +58,12 @@ def compile_modules(*modules: ModuleType) -> SimpleNamespace:
             twin = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
             twin.__module__ = module.__name__
             compiled[function] = numba.njit(
-                twin, cache=True, error_model="numpy", nogil=True, _nrt=False
+                twin,
+                cache=True,
+                error_model="numpy",
+                nogil=True,
+                _nrt=False,
+                forceinline=function.__name__ not in ("reset", "step", "_reset", "_finish", "clear"),
             )
         for name, value in list(scope.items()):
             if isinstance(value, FunctionType) and value in compiled:
