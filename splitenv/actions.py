@@ -32,15 +32,16 @@ def encode(placement: Array, hold_level: Array) -> Array:
 def write_mask(tables: Tables, belief: Belief, env: int, out: Array) -> None:
     """Write into ``out[env]`` which actions the pending request's device and model can do."""
     clock = belief.clock[env]
-    for action in range(tables.action_placement.shape[0]):
-        placement = tables.action_placement[action]
-        out[env, action] = tables.can[clock.device, clock.model, placement]
+    mask = tables.mask[clock.device, clock.model]
+    row = out[env]
+    for action in range(mask.shape[0]):
+        row[action] = mask[action]
 
 
 def possible(tables: Tables, belief: Belief, env: int, action: int) -> int:
     """The action itself, or all-cloud without a hold where the device or model cannot do it."""
     clock = belief.clock[env]
-    if tables.can[clock.device, clock.model, tables.action_placement[action]]:
+    if tables.mask[clock.device, clock.model, action]:
         return action
     holds = (tables.action_placement.shape[0] - 1) // (tables.enter.shape[1] - 1)
     return 1 + (tables.placements[clock.model] - 2) * holds

@@ -35,6 +35,7 @@ def clear(tables: Tables, belief: Belief, env: int, gpus: int) -> None:
         queue.last_arrival = 0.0
         queue.gap_fast = tables.prior_gap * models
         queue.gap_slow = tables.prior_gap * models
+        queue.rate_fast = 1.0 / queue.gap_fast
     for gpu in range(belief.gpu.shape[1]):
         belief.gpu[env, gpu].free_at = 0.0
     for client in range(belief.client.shape[1]):
@@ -56,6 +57,7 @@ def arrive(belief: Belief, env: int, model: int, now: float) -> None:
         # Requests that come in the same instant must not make the rate infinite.
         queue.gap_fast = max(queue.gap_fast, 1e-6)
         queue.gap_slow = max(queue.gap_slow, 1e-6)
+        queue.rate_fast = 1.0 / queue.gap_fast
     queue.arrivals += 1
     queue.last_arrival = now
 
@@ -87,7 +89,7 @@ def send_to_cloud(
     request.index = index
     request.hold = hold
     request.ready = ready
-    request.download = 0.5 * clock.rtt + tables.down[model, placement] / clock.downlink
+    request.download = 0.5 * clock.rtt + tables.down[model, placement] * clock.down_pace
     request.tail = tables.tail[clock.device, model, placement] * clock.speed
     request.gpu_deadline = clock.deadline - request.download - request.tail
     head = tables.head[clock.device, model, placement] * clock.speed

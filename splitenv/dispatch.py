@@ -128,7 +128,9 @@ def time_line(tables: Tables, belief: Belief, env: int, model: int, kind: int) -
         belief.elapsed[env, segment] = time
 
 
-def launch_time(tables: Tables, belief: Belief, env: int, model: int, kind: int, now: float) -> float:
+def launch_time(
+    tables: Tables, belief: Belief, env: int, model: int, kind: int, now: float
+) -> float:
     """When an idle GPU of type ``kind`` is to launch ``model``, if nothing else happens.
 
     The earliest end of a hold; earlier if waiting longer would make the slack of a request negative,

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from splitenv.physics import batch_time, congestion, consequence
+from splitenv.physics import batch_time, company, congestion, consequence
 from splitenv.state import Array, Belief, Tables
 
 VERSION = 1
@@ -51,7 +51,12 @@ _GLOBAL = (
     ("sla", "index", "index / SLA classes", "which SLA class the request has"),
     ("device_time", "deadlines", "softsign", "device time of the whole model"),
     ("device_wait", "deadlines", "softsign", "time until the device has served its earlier work"),
-    ("network_time", "deadlines", "softsign", "an RTT, upload of the input and download of the output"),
+    (
+        "network_time",
+        "deadlines",
+        "softsign",
+        "an RTT, upload of the input and download of the output",
+    ),
     ("gpu_time", "deadlines", "softsign", "GPU time of the whole model, alone"),
     ("gpu_share", "mean requests", "softsign", "all-cloud GPU seconds beside the scenario's mean"),
     ("violation_weight", "prices", "softsign", "price of a violation beside the scenario's"),
@@ -144,17 +149,20 @@ def observe(tables: Tables, belief: Belief, env: int, out: Array) -> None:
     """Write the observation of the pending request into ``out[env]``."""
     clock = belief.clock[env]
     model = clock.model
-    horizon = clock.deadline - clock.arrival
+    per_horizon = 1.0 / (clock.deadline - clock.arrival)
+    per_reference = 1.0 / tables.reference[model]
     slots = tables.enter.shape[1]
     gpu_at = congestion(tables, belief, env, model)
+    others = company(tables, belief, env, model)
+    row = out[env]
     for placement in range(slots):
         if tables.can[clock.device, model, placement]:
-            complete, seconds = consequence(tables, belief, env, placement, gpu_at)
-            out[env, placement] = softsign((clock.deadline - complete) / horizon)
-            out[env, slots + placement] = min(seconds / tables.reference[model], 2.0)
+            complete, seconds = consequence(tables, belief, env, placement, gpu_at, others)
+            row[placement] = softsign((clock.deadline - complete) * per_horizon)
+            row[slots + placement] = min(seconds * per_reference, 2.0)
         else:
-            out[env, placement] = -1.0
-            out[env, slots + placement] = 2.0
+            row[placement] = -1.0
+            row[slots + placement] = 2.0
     _observe_request(tables, belief, env, gpu_at, 2 * slots, out)
     _observe_queues(tables, belief, env, 2 * slots + 9, out)
     _observe_load(tables, belief, env, 2 * slots + 15, out)
@@ -176,8 +184,8 @@ def _observe_request(
         out[env, first + 2] = 1.0
     device_wait = max(0.0, belief.client[env, clock.client].device_free - clock.arrival)
     out[env, first + 3] = softsign(device_wait / horizon)
-    download = tables.down[model, cloud] / clock.downlink
-    upload = tables.up[model, cloud] / clock.uplink
+    download = tables.down[model, cloud] * clock.down_pace
+    upload = tables.up[model, cloud] * clock.up_pace
     out[env, first + 4] = softsign((clock.rtt + upload + download) / horizon)
     out[env, first + 5] = softsign(tables.reference[model] / horizon)
     out[env, first + 6] = softsign(tables.reference[model] / tables.norm)

@@ -15,7 +15,15 @@ from splitenv import (
 )
 
 compiled = compilation.compile_modules(
-    physics, belief, dispatch, features, actions, draws, world, simulation
+    physics,
+    belief,
+    dispatch,
+    features,
+    actions,
+    draws,
+    world,
+    simulation,
+    outlined=("reset", "step", "_reset", "_finish", "clear"),
 )
 """Compiled twins of the plain functions, by name."""
 

@@ -46,6 +46,11 @@ def congestion(tables: Tables, belief: Belief, env: int, model: int) -> float:
     return free_at + work / clock.gpus
 
 
+def company(tables: Tables, belief: Belief, env: int, model: int) -> float:
+    """Ready requests of a model that whole batches ahead of a new one leave over."""
+    return float(belief.queue[env, model].size % tables.limit[tables.pool[0], model])
+
+
 def ready_time(tables: Tables, belief: Belief, env: int, placement: int) -> float:
     """When the pending request is predicted to be ready for the GPU under ``placement``.
 
@@ -57,11 +62,11 @@ def ready_time(tables: Tables, belief: Belief, env: int, placement: int) -> floa
     head = tables.head[clock.device, clock.model, placement] * clock.speed
     if head > 0.0:
         time = max(time, belief.client[env, clock.client].device_free) + head
-    return time + 0.5 * clock.rtt + tables.up[clock.model, placement] / clock.uplink
+    return time + 0.5 * clock.rtt + tables.up[clock.model, placement] * clock.up_pace
 
 
 def consequence(
-    tables: Tables, belief: Belief, env: int, placement: int, gpu_at: float
+    tables: Tables, belief: Belief, env: int, placement: int, gpu_at: float, company: float
 ) -> tuple[float, float]:
     """Predict what a placement of the pending request leads to.
 
@@ -69,6 +74,8 @@ def consequence(
     ----------
     gpu_at
         Earliest time a GPU takes it up, from :func:`congestion`.
+    company
+        Requests that wait already and would share its batch, from :func:`company`.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def consequence(
         Predicted time of completion, s.
     gpu_seconds : float
         Predicted attributed GPU seconds, in seconds of the pool's first type, with
-        ``1 + waiting + arrival rate x wait`` companions.
+        ``company + arrival rate x wait`` companions.
     """
     clock = belief.clock[env]
     model = clock.model
@@ -87,11 +94,10 @@ def consequence(
     gpu = tables.pool[0]
     ready = ready_time(tables, belief, env, placement)
     start = max(ready, gpu_at)
-    queue = belief.queue[env, model]
-    members = 1.0 + queue.size % tables.limit[gpu, model] + (start - ready) / queue.gap_fast
+    members = 1.0 + company + (start - ready) * belief.queue[env, model].rate_fast
     members = min(members, float(tables.limit[gpu, model]))
     seconds = batch_time(tables, gpu, model, placement, members)
-    complete = start + seconds + 0.5 * clock.rtt + tables.down[model, placement] / clock.downlink
+    complete = start + seconds + 0.5 * clock.rtt + tables.down[model, placement] * clock.down_pace
     tail = tables.tail[clock.device, model, placement] * clock.speed
     if tail > 0.0:
         also = tables.also[clock.device, model, placement] * clock.speed

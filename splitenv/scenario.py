@@ -98,7 +98,7 @@ class Clients(Frozen):
         Realised device time lies within 1 +- jitter of the profile (assumed).
     """
 
-    count: Annotated[int, Field(ge=1, le=65536)] = 256
+    count: Annotated[int, Field(ge=1, le=65536)] = 128
     mix: str
     generations: tuple[Generation, ...] = (Generation(faster=1.0, share=1.0),)
     jitter: Annotated[float, Field(ge=0, lt=1)] = 0.15
@@ -198,7 +198,7 @@ class Scenario(Frozen):
     late: Literal["serve", "drop"] = "serve"
     violation_price: Positive = 10.0
     decisions: Annotated[int, Field(ge=1)] = 2048
-    queue: Annotated[int, Field(ge=1, le=65536)] = 1024
+    queue: Annotated[int, Field(ge=1, le=65536)] = 512
     randomise: Randomise = Randomise()
 
     @model_validator(mode="after")

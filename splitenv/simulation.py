@@ -13,7 +13,7 @@ from splitenv.belief import arrive, become_ready, clear, send_to_cloud, send_to_
 from splitenv.belief import leave_queue
 from splitenv.dispatch import NEVER, due_model, form_batch, idle_gpu, plan, time_line, wait_for_gpu
 from splitenv.features import observe
-from splitenv.physics import congestion, consequence, ready_time
+from splitenv.physics import company, congestion, consequence, ready_time
 from splitenv.state import Array, Belief, Out, Settings, Tables, Truth
 from splitenv.world import (
     new_episode,
@@ -165,7 +165,9 @@ def _decide(
         )  # fmt: skip
         return
     gpu_at = congestion(tables, belief, env, clock.model)
-    complete, seconds = consequence(tables, belief, env, placement, gpu_at)
+    complete, seconds = consequence(
+        tables, belief, env, placement, gpu_at, company(tables, belief, env, clock.model)
+    )
     ready = ready_time(tables, belief, env, placement)
     hold = tables.action_hold[action]
     slot = send_to_cloud(tables, belief, env, placement, hold, ready, world.index)
@@ -312,8 +314,7 @@ def _complete(
     leave = tables.exit[model, placement]
     seconds = tables.overhead[kind] / members
     for segment in range(enter, leave):
-        present = belief.present[env, segment]
-        seconds += tables.segment_time[kind, model, segment, present] / present
+        seconds += tables.segment_share[kind, model, segment, belief.present[env, segment]]
     finish = now + belief.elapsed[env, leave - 1]
     size = tables.down[model, placement]
     back = transfer_finish(settings, truth, env, known.client, 1, finish, size) + 0.5 * request.rtt
@@ -424,9 +425,7 @@ def _account(
         metrics.batch_members += members
 
 
-def _record_decision(
-    tables: Tables, belief: Belief, truth: Truth, env: int, action: int
-) -> None:
+def _record_decision(tables: Tables, belief: Belief, truth: Truth, env: int, action: int) -> None:
     world = truth.world[env]
     if world.index >= truth.record.shape[1]:
         return
@@ -458,9 +457,7 @@ def _record_decision(
     record.gpu_deadline = math.nan
 
 
-def _finish(
-    tables: Tables, settings: Settings, belief: Belief, truth: Truth, env: int
-) -> None:
+def _finish(tables: Tables, settings: Settings, belief: Belief, truth: Truth, env: int) -> None:
     """Run what is in flight to its end: it counts in the metrics and is paid to nobody."""
     world = truth.world[env]
     world.paid_gpu = 0.0

@@ -14,6 +14,14 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+
+def _zeros(shape: int | tuple[int, ...], dtype: np.dtype[Any] | type = np.float64) -> Array:
+    """Zeros in memory that is touched now: large arrays then lie in huge pages."""
+    array = np.empty(shape, dtype)
+    array.view(np.uint8).fill(0)
+    return array
+
+
 CLOCK = np.dtype(
     [
         ("now", "f8"),  # time of the last event, s
@@ -27,6 +35,8 @@ CLOCK = np.dtype(
         ("speed", "f8"),  # device time of this client / profiled device time, as calibrated
         ("uplink", "f8"),  # reported, bytes/s
         ("downlink", "f8"),
+        ("up_pace", "f8"),  # 1 / uplink
+        ("down_pace", "f8"),
         ("rtt", "f8"),  # reported, s
         ("gpus", "i4"),  # GPUs in the pool now
         ("waiting", "i4"),  # ready requests, all models
@@ -64,6 +74,7 @@ QUEUE = np.dtype(
         ("last_arrival", "f8"),
         ("gap_fast", "f8"),  # estimated inter-arrival time, s: short memory
         ("gap_slow", "f8"),  # long memory
+        ("rate_fast", "f8"),  # 1 / gap_fast
     ]
 )
 """What the scheduler keeps per model."""
@@ -110,17 +121,17 @@ def new_belief(tables: Tables, envs: int, slots: int, clients: int) -> Belief:
     """Allocate a belief; :func:`splitenv.belief.clear` makes it an empty system."""
     gpus, (models, segments) = len(tables.pool), tables.segment_time.shape[1:3]
     return Belief(
-        clock=np.zeros(envs, CLOCK),
-        request=np.zeros((envs, slots), REQUEST),
-        free=np.zeros((envs, slots), np.int32),
-        queue=np.zeros((envs, models), QUEUE),
-        waiting=np.zeros((envs, models, slots), np.int32),
-        gpu=np.zeros((envs, gpus), GPU),
-        client=np.zeros((envs, clients), CLIENT_BELIEF),
-        members=np.zeros((envs, tables.limit.max()), np.int32),
-        present=np.zeros((envs, segments), np.int32),
-        until=np.zeros((envs, segments)),
-        elapsed=np.zeros((envs, segments)),
+        clock=_zeros(envs, CLOCK),
+        request=_zeros((envs, slots), REQUEST),
+        free=_zeros((envs, slots), np.int32),
+        queue=_zeros((envs, models), QUEUE),
+        waiting=_zeros((envs, models, slots), np.int32),
+        gpu=_zeros((envs, gpus), GPU),
+        client=_zeros((envs, clients), CLIENT_BELIEF),
+        members=_zeros((envs, tables.limit.max()), np.int32),
+        present=_zeros((envs, segments), np.int32),
+        until=_zeros((envs, segments)),
+        elapsed=_zeros((envs, segments)),
     )
 
 
@@ -167,16 +178,17 @@ REQUEST_TRUTH = np.dtype(
 
 CLIENT_TRUTH = np.dtype(
     [
-        ("episode", "i8"),  # for which this client has been drawn
         ("device_free", "f8"),
-        ("uplink", "f8"),  # median of the session, bytes/s
-        ("downlink", "f8"),
-        ("rtt", "f8"),
-        ("phase", "f8"),  # of the hold blocks, as a share
-        ("device", "i4"),
-        ("network", "i4"),
+        ("uplink", "f4"),  # median of the session, bytes/s
+        ("downlink", "f4"),
+        ("rtt", "f4"),
+        ("phase", "f4"),  # of the blocks in which a rate holds, as a share
+        ("episode", "i4"),  # for which this client has been drawn
+        ("device", "i2"),
+        ("network", "i2"),
     ]
 )
+"""32 bytes: two clients to a cache line, since every request touches one at random."""
 
 RECORD = np.dtype(
     [
@@ -290,13 +302,13 @@ class Truth(NamedTuple):
 def new_truth(envs: int, slots: int, clients: int, records: int) -> Truth:
     """Allocate the truth; ``records`` is 0 or the decisions of an episode plus one."""
     return Truth(
-        world=np.zeros(envs, WORLD),
-        request=np.zeros((envs, slots), REQUEST_TRUTH),
-        client=np.zeros((envs, clients), CLIENT_TRUTH),
-        heap=np.zeros((envs, slots), np.int32),
-        metrics=np.zeros(envs, METRICS),
-        finished=np.zeros(envs, METRICS),
-        record=np.zeros((envs, records), RECORD),
+        world=_zeros(envs, WORLD),
+        request=_zeros((envs, slots), REQUEST_TRUTH),
+        client=_zeros((envs, clients), CLIENT_TRUTH),
+        heap=_zeros((envs, slots), np.int32),
+        metrics=_zeros(envs, METRICS),
+        finished=_zeros(envs, METRICS),
+        record=_zeros((envs, records), RECORD),
     )
 
 
@@ -313,6 +325,7 @@ class Tables(NamedTuple):
     ratio: Array  # (m, s) split ratio
     segments: Array  # (m,) number of segments
     segment_time: Array  # (g, m, k, b) s
+    segment_share: Array  # (g, m, k, b) s: the part of each member
     alone: Array  # (g, m, s, b) s: launch overhead and b members of one placement
     overhead: Array  # (g,) s
     limit: Array  # (g, m) largest batch
@@ -322,6 +335,7 @@ class Tables(NamedTuple):
     tail: Array  # (d, m, s) device s after it
     also: Array  # (d, m, s) device s run beside the cloud (prompt encoding)
     can: Array  # (d, m, s) bool: this device can run this placement
+    mask: Array  # (d, m, a) bool: the same by action
     up: Array  # (m, s) bytes
     down: Array  # (m, s) bytes
     reference: Array  # (m,) s: all-cloud, alone, on the first GPU type

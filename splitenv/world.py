@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from splitenv import draws
-from splitenv.draws import choose, exponential, log_uniform, mix, pair, quantile, uniform
+from splitenv.draws import bits, choose, exponential, log_uniform, mix, pair, quantile, uniform
 from splitenv.state import Belief, Settings, Tables, Truth
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_LOW_21, _SHIFT_21 = np.uint64(2**21 - 1), np.uint64(21)
 _HOUR = 3600.0
 REPORT_FLOOR = 1e3
 """Least rate that a client reports, bytes/s: during an outage it still reports something."""
@@ -98,7 +99,9 @@ def _session(settings: Settings, network: int, row: int, a: float, b: float, c: 
     return factors[0] + factors[1] * a + factors[2] * b + factors[3] * c
 
 
-def link_rate(settings: Settings, truth: Truth, env: int, index: int, way: int, block: int) -> float:
+def link_rate(
+    settings: Settings, truth: Truth, env: int, index: int, way: int, block: int
+) -> float:
     """Rate of a client's link in one block of time, bytes/s; ``way`` 0 is up, 1 is down."""
     client = truth.client[env, index]
     median = client.uplink if way == 0 else client.downlink
@@ -159,6 +162,8 @@ def report_request(
     clock.speed = world.device_speed
     clock.uplink = _reported_rate(settings, truth, env, index, 0, now)
     clock.downlink = _reported_rate(settings, truth, env, index, 1, now)
+    clock.up_pace = 1.0 / clock.uplink
+    clock.down_pace = 1.0 / clock.downlink
     measured = quantile(settings.rtt[client.network], key, world.index, draws.RTT_REPORT)
     clock.rtt = client.rtt * measured
 
@@ -166,9 +171,11 @@ def report_request(
 def realised_slowness(settings: Settings, truth: Truth, env: int) -> float:
     """z of the pending request: 1 +- jitter, a bounded sum of three uniforms."""
     world = truth.world[env]
+    random = bits(world.key, world.index, draws.SLOWNESS)
     total = 0.0
-    for draw in range(3):
-        total += uniform(world.key, pair(draw, world.index), draws.SLOWNESS)
+    for _ in range(3):
+        total += (np.float64(random & _LOW_21) + 0.5) * 2.0**-21
+        random = random >> _SHIFT_21
     return 1.0 + settings.jitter * (total / 1.5 - 1.0)
 
 
