@@ -40,6 +40,7 @@ def reset(
     """Start a new episode in each of ``rows`` and observe its first request."""
     for row in range(rows.shape[0]):
         env = rows[row]
+        out.truncated[env] = False
         _reset(tables, settings, belief, truth, env, stagger)
         _look(tables, belief, env, out)
 
