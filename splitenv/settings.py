@@ -107,7 +107,8 @@ def _rates(fields: dict[str, float], way: str, z: Floats) -> Floats:
     out = round(fields[f"{way}_outage"] * QUANTILES)
     probability = midpoints(QUANTILES - out)
     kept = np.interp(probability, midpoints(QUANTILES), z)
-    return np.concatenate([np.zeros(out), np.exp(fields[f"{way}_within_sd"] * kept)])
+    level = np.full(out, fields[f"{way}_outage_level"])
+    return np.concatenate([level, np.exp(fields[f"{way}_within_sd"] * kept)])
 
 
 def _gaps(arrivals: ArrivalParams) -> Floats:

@@ -257,7 +257,7 @@ class Settings(NamedTuple):
     job_model: Array  # (j,)
     job_sla: Array  # (j,)
     session: Array  # (n, 3, 4) of uplink, downlink, RTT: log median, and its factors on 3 normals
-    rate: Array  # (n, 2, q) multiples of the session's median rate; 0 is an outage
+    rate: Array  # (n, 2, q) multiples of the session's median rate
     block: Array  # (n, 2) seconds for which a rate holds
     rtt: Array  # (n, q) multiples of the session's median RTT
     report: Array  # (q,) multiples of the true rate that a client reports

@@ -23,11 +23,13 @@ NETWORK_FIELDS: tuple[str, ...] = (
     "uplink_within_sd",
     "uplink_hold",
     "uplink_outage",
+    "uplink_outage_level",
     "downlink_log_mean",
     "downlink_session_sd",
     "downlink_within_sd",
     "downlink_hold",
     "downlink_outage",
+    "downlink_outage_level",
     "rtt_log_mean",
     "rtt_session_sd",
     "rtt_within_sd",
@@ -40,6 +42,14 @@ NETWORK_FIELDS: tuple[str, ...] = (
 """Order of :meth:`NetworkProfile.params`: log means in ln bytes/s and ln s, holds in s, standard
 deviations of natural logs, outages as shares; the last five are the lower Cholesky factor of the
 correlation of (uplink, downlink, RTT), row by row without its constant first row (1, 0, 0)."""
+
+
+OUTAGE_LEVEL = Figure(
+    value=0.02,
+    unit="1",
+    kind="assumed",
+    rule="outages are fitted as rates below 5% of the session's mean; between 0 and that, 2% is left",
+)
 
 
 class RateModel(Frozen):
@@ -57,6 +67,8 @@ class RateModel(Frozen):
         Seconds for which the rate stays at one value before it is drawn again.
     outage : Figure
         Share of holds with (near) zero rate, 0 to 0.5.
+    outage_level : Figure
+        What an outage leaves, as a share of the session's median rate.
     """
 
     session_log_mean: Figure
@@ -64,6 +76,7 @@ class RateModel(Frozen):
     within_log_sd: Figure
     hold: Figure
     outage: Figure
+    outage_level: Figure = OUTAGE_LEVEL
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
@@ -75,6 +88,8 @@ class RateModel(Frozen):
             raise ValueError(f"hold must be above 0 s, got {self.hold.amount:g}")
         if not 0 <= self.outage.amount <= MAX_OUTAGE:
             raise ValueError(f"outage must be 0 to {MAX_OUTAGE}, got {self.outage.amount:g}")
+        if not 0 <= self.outage_level.amount < 1:
+            raise ValueError(f"outage_level must be 0 to 1, got {self.outage_level.amount:g}")
         return self
 
     @property
@@ -83,13 +98,14 @@ class RateModel(Frozen):
         return math.exp(self.session_log_mean.amount)
 
     def params(self) -> list[float]:
-        """Five numbers in the order of ``NETWORK_FIELDS``, the mean in ln bytes/s."""
+        """Six numbers in the order of ``NETWORK_FIELDS``, the mean in ln bytes/s."""
         return [
             self.session_log_mean.amount + LOG_BYTES_PER_MEGABIT,
             self.session_log_sd.amount,
             self.within_log_sd.amount,
             self.hold.amount,
             self.outage.amount,
+            self.outage_level.amount,
         ]
 
 
@@ -171,9 +187,9 @@ class NetworkProfile(Frozen):
         mu_rtt      = rtt.session_log_mean      + rtt.session_log_sd * (L31 z1 + L32 z2 + L33 z3)
 
     **Rates.** Within the session, time is cut into blocks of length ``hold``, the first at a
-    uniformly random phase, for each direction by itself. In block k the rate is::
+    uniformly random phase. In block k the rate is::
 
-        0                                          with probability outage
+        outage_level * exp(mu)                     with probability outage
         exp(mu + within_log_sd * N_k),  N_k ~ N(0, 1) independent   otherwise
 
     So outside outages the marginal is exactly lognormal, and the log rate's autocorrelation at
