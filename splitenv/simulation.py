@@ -80,15 +80,15 @@ def step(
         out.terms[env, 1] = world.paid_violation
         out.reward[env] = -(world.paid_gpu + world.paid_violation)
         truth.metrics[env].total_reward -= world.paid_gpu + world.paid_violation
+        _look(tables, belief, env, out)
         if world.decisions >= world.length and world.done == 0:
             out.truncated[env] = True
-            _look(tables, belief, env, out)
             _finish(tables, settings, belief, truth, env)
             if autoreset == SAME_STEP:
                 for feature in range(out.observation.shape[1]):
                     out.final_observation[env, feature] = out.observation[env, feature]
                 _reset(tables, settings, belief, truth, env, False)
-        _look(tables, belief, env, out)
+                _look(tables, belief, env, out)
 
 
 def _look(tables: Tables, belief: Belief, env: int, out: Out) -> None:
@@ -283,6 +283,8 @@ def _launch(
             return
     kind = tables.pool[gpu]
     members = form_batch(tables, belief, env, model, kind, now)
+    if members == 0:
+        return
     time_line(tables, belief, env, model, kind)
     metrics = truth.metrics[env]
     for member in range(members):

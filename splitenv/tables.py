@@ -125,7 +125,7 @@ def build_tables(scenario: Scenario) -> Tables:
         tail=tail,
         also=also,
         can=can,
-        mask=can[:, :, action_placement],
+        mask=np.ascontiguousarray(can[:, :, action_placement]),
         up=up,
         down=down,
         reference=reference,
