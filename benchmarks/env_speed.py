@@ -39,7 +39,8 @@ def main() -> None:
     for threads in (1, 2):
         for envs in (1, 64, 1024, 4096):
             if envs >= threads:
-                rows.append(("kernel", envs, threads, kernel_speed(options.scenario, envs, threads)))
+                speed = kernel_speed(options.scenario, envs, threads)
+                rows.append(("kernel", envs, threads, speed))
     rows.append(("gymnasium vector", 1024, 1, vector_speed(options.scenario, 1024)))
     rows.append(("gymnasium env", 1, 1, single_speed(options.scenario)))
     share = training_share(options.scenario)
@@ -105,7 +106,9 @@ def single_speed(scenario: str) -> float:
 def training_share(scenario: str) -> dict[str, Any]:
     """Train MaskablePPO for ten rollouts; time the environment, its adapter and masks included."""
     settings = load_hyperparameters(scenario)
-    simulator = Simulator(load_scenario(scenario), settings.environments, randomise=True, stagger=True)
+    simulator = Simulator(
+        load_scenario(scenario), settings.environments, randomise=True, stagger=True
+    )
     env = training_env(simulator, settings)
     spent = [0.0]
     env.step_wait = _timed(env.step_wait, spent)  # type: ignore[method-assign]

@@ -30,7 +30,7 @@ def clear(tables: Tables, belief: Belief, env: int, gpus: int) -> None:
         queue.size = 0
         queue.uploading = 0
         queue.launch_at = 0.0
-        queue.stale = 0
+        queue.stale = 1
         queue.arrivals = 0
         queue.last_arrival = 0.0
         queue.gap_fast = tables.prior_gap * models
@@ -155,7 +155,7 @@ def leave_queue(belief: Belief, env: int, model: int, members: int) -> None:
 def start_batch(
     tables: Tables, belief: Belief, env: int, model: int, gpu: int, members: int, now: float
 ) -> None:
-    """A batch of ``belief.members[env, :members]`` starts: when will GPU and devices be free?
+    """A batch of ``belief.members[env, :members]`` starts: note when GPU and devices will be free.
 
     ``belief.elapsed[env]`` is the batch's time line, from :func:`splitenv.dispatch.time_line`.
     """

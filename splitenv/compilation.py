@@ -48,7 +48,9 @@ def compile_modules(*modules: ModuleType, outlined: tuple[str, ...]) -> SimpleNa
         The compiled functions by name. They are compiled on their first call, with numpy's rules
         for division and without fastmath, so that they give the bytes that the plain ones give.
     """
-    numba.config.CACHE_DIR = str(cache_folder(modules))
+    config: Any = numba.config
+    jit: Any = numba.njit
+    config.CACHE_DIR = str(cache_folder(modules))
     compiled: dict[Callable[..., Any], Any] = {}
     for module in modules:
         scope = dict(vars(module))
@@ -60,7 +62,7 @@ def compile_modules(*modules: ModuleType, outlined: tuple[str, ...]) -> SimpleNa
         for function in own.values():
             twin = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
             twin.__module__ = module.__name__
-            compiled[function] = numba.njit(
+            compiled[function] = jit(
                 twin,
                 cache=True,
                 error_model="numpy",

@@ -133,8 +133,8 @@ def launch_time(
 ) -> float:
     """When an idle GPU of type ``kind`` is to launch ``model``, if nothing else happens.
 
-    The earliest end of a hold; earlier if waiting longer would make the slack of a request negative,
-    in the batch that would launch now if it is a member, alone otherwise; at once if that batch is
+    The earliest end of a hold; earlier if waiting longer would make a request's slack negative, in
+    the batch that would launch now if it is a member, alone otherwise; at once if that batch is
     full. ``NEVER`` for an empty queue.
     """
     size = belief.queue[env, model].size

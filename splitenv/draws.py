@@ -33,22 +33,22 @@ def mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> _SHIFT_31)
 
 
-def bits(key: np.uint64, index: int, purpose: int) -> np.uint64:
+def bits(key: np.uint64, index: int | np.int64, purpose: int) -> np.uint64:
     """64 random bits for the ``index``-th draw of ``purpose``."""
     return mix(mix(key + _GOLDEN * np.uint64(purpose)) + _GOLDEN * np.uint64(index))
 
 
-def pair(high: int, low: int) -> int:
+def pair(high: int, low: int) -> np.int64:
     """One index out of two, each below 2^32."""
     return np.int64((np.uint64(high) << _SHIFT_32) | np.uint64(low))
 
 
-def uniform(key: np.uint64, index: int, purpose: int) -> float:
+def uniform(key: np.uint64, index: int | np.int64, purpose: int) -> float:
     """Uniform on the open interval (0, 1)."""
     return (np.float64(bits(key, index, purpose) >> _SHIFT_11) + 0.5) * _UNIT
 
 
-def quantile(table: Array, key: np.uint64, index: int, purpose: int) -> float:
+def quantile(table: Array, key: np.uint64, index: int | np.int64, purpose: int) -> float:
     """Draw from a distribution given by its quantiles at equal steps of probability."""
     return table[int(uniform(key, index, purpose) * table.shape[0])]
 

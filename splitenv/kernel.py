@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from splitenv import (
+    accounting,
     actions,
     belief,
     compilation,
     dispatch,
     draws,
     features,
+    heap,
     physics,
     simulation,
     world,
@@ -22,10 +26,12 @@ compiled = compilation.compile_modules(
     actions,
     draws,
     world,
+    accounting,
+    heap,
     simulation,
     outlined=("reset", "step", "_reset", "_finish", "clear"),
 )
 """Compiled twins of the plain functions, by name."""
 
-reset = compiled.reset
-step = compiled.step
+reset: Callable[..., None] = compiled.reset
+step: Callable[..., None] = compiled.step

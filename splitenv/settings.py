@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splitenv.dispatch import NEVER
-from splitenv.profiles.arrivals import ArrivalParams, RENEWAL_CODES
+from splitenv.profiles.arrivals import RENEWAL_CODES, ArrivalParams
 from splitenv.profiles.library import load_arrival, load_network
 from splitenv.profiles.networks import NETWORK_FIELDS
 from splitenv.scenario import Scenario
@@ -30,7 +30,7 @@ def midpoints(count: int) -> Floats:
 def normal_quantiles() -> Floats:
     """Quantiles of the standard normal, rescaled to a standard deviation of exactly 1."""
     values = np.array([NormalDist().inv_cdf(p) for p in midpoints(QUANTILES)])
-    return values / values.std()
+    return np.asarray(values / values.std(), np.float64)
 
 
 def build_settings(scenario: Scenario, randomise: bool) -> Settings:

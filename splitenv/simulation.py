@@ -6,13 +6,27 @@ become ready, then dispatch acts, then the next arrival is decided.
 
 from __future__ import annotations
 
-import math
-
+from splitenv.accounting import (
+    DROPPED,
+    IN_TIME,
+    LATE,
+    account,
+    clear_metrics,
+    record_decision,
+)
 from splitenv.actions import possible, write_mask
-from splitenv.belief import arrive, become_ready, clear, send_to_cloud, send_to_device, start_batch
-from splitenv.belief import leave_queue
+from splitenv.belief import (
+    arrive,
+    become_ready,
+    clear,
+    leave_queue,
+    send_to_cloud,
+    send_to_device,
+    start_batch,
+)
 from splitenv.dispatch import NEVER, due_model, form_batch, idle_gpu, plan, time_line, wait_for_gpu
 from splitenv.features import observe
+from splitenv.heap import pop, push
 from splitenv.physics import company, congestion, consequence, ready_time
 from splitenv.state import Array, Belief, Out, Settings, Tables, Truth
 from splitenv.world import (
@@ -24,7 +38,6 @@ from splitenv.world import (
     transfer_finish,
 )
 
-IN_TIME, LATE, DROPPED = 1, 2, 3
 SAME_STEP, NEXT_STEP, NO_RESET = 0, 1, 2
 
 
@@ -107,29 +120,6 @@ def _reset(
     _receive(tables, settings, belief, truth, env, arrival)
 
 
-def clear_metrics(truth: Truth, env: int) -> None:
-    """Set the sums of the running episode to zero."""
-    metrics = truth.metrics[env]
-    metrics.requests = 0.0
-    metrics.violations = 0.0
-    metrics.dropped = 0.0
-    metrics.gpu_seconds = 0.0
-    metrics.reference_gpu_seconds = 0.0
-    metrics.cloud_requests = 0.0
-    metrics.batch_members = 0.0
-    metrics.latency = 0.0
-    metrics.cost = 0.0
-    metrics.busy_seconds = 0.0
-    metrics.attributed_seconds = 0.0
-    metrics.span = 0.0
-    metrics.total_requests = 0.0
-    metrics.total_cost = 0.0
-    metrics.total_reward = 0.0
-    metrics.drain_reward = 0.0
-    metrics.overflow = 0.0
-    metrics.launches = 0.0
-
-
 def _receive(
     tables: Tables, settings: Settings, belief: Belief, truth: Truth, env: int, now: float
 ) -> None:
@@ -151,7 +141,7 @@ def _decide(
     clock = belief.clock[env]
     action = possible(tables, belief, env, wanted)
     placement = tables.action_placement[action]
-    _record_decision(tables, belief, truth, env, action)
+    record_decision(tables, belief, truth, env, action)
     if placement == 0:
         _run_on_device(tables, settings, belief, truth, env)
         return
@@ -160,7 +150,7 @@ def _decide(
         truth.metrics[env].overflow += 1.0
         price = tables.violation_price * tables.weight[clock.sla]
         world.paid_violation += price
-        _account(
+        account(
             tables, settings, truth, env, world.index, clock.model, 0.0, price, NEVER,
             clock.arrival, DROPPED, 0,
         )  # fmt: skip
@@ -184,7 +174,7 @@ def _decide(
     world.paid_gpu += request.promised_gpu
     world.paid_violation += request.promised_violation
     _upload(tables, settings, belief, truth, env, slot)
-    _push(belief, truth, env, slot)
+    push(belief, truth, env, slot)
 
 
 def _upload(
@@ -226,7 +216,7 @@ def _run_on_device(
         price = tables.violation_price * tables.weight[clock.sla]
         outcome = LATE
     world.paid_violation += price
-    _account(
+    account(
         tables, settings, truth, env, world.index, clock.model, 0.0, price, complete,
         clock.arrival, outcome, 0,
     )  # fmt: skip
@@ -245,7 +235,7 @@ def _advance(
         if now > until or now >= NEVER:
             return
         while clock.uploads > 0 and truth.request[env, truth.heap[env, 0]].ready <= now:
-            become_ready(tables, belief, env, _pop(belief, truth, env), now)
+            become_ready(tables, belief, env, pop(belief, truth, env), now)
         clock.now = now
         world.act_at = _dispatch(tables, settings, belief, truth, env, now)
 
@@ -344,7 +334,7 @@ def _complete(
         record.gpu_deadline = known.gpu_deadline
         record.gpu = gpu
         record.launch = int(truth.metrics[env].launches)
-    _account(
+    account(
         tables, settings, truth, env, known.index, model, seconds, gpu_cost + price, complete,
         known.arrival, outcome, members,
     )  # fmt: skip
@@ -376,88 +366,11 @@ def _drop_late(
         price = tables.violation_price * tables.weight[request.sla]
         world.paid_gpu -= request.promised_gpu
         world.paid_violation += price - request.promised_violation
-        _account(
+        account(
             tables, settings, truth, env, known.index, model, 0.0, price, NEVER,
             known.arrival, DROPPED, 0,
         )  # fmt: skip
     leave_queue(belief, env, model, members)
-
-
-def _account(
-    tables: Tables,
-    settings: Settings,
-    truth: Truth,
-    env: int,
-    index: int,
-    model: int,
-    seconds: float,
-    cost: float,
-    complete: float,
-    arrival: float,
-    outcome: int,
-    members: int,
-) -> None:
-    """Count a request's end: in the episode's sums, and in its record if records are kept."""
-    metrics = truth.metrics[env]
-    metrics.total_requests += 1.0
-    metrics.total_cost += cost
-    metrics.attributed_seconds += seconds
-    if outcome != DROPPED:
-        metrics.span = max(metrics.span, complete)
-    if index < truth.record.shape[1]:
-        record = truth.record[env, index]
-        record.complete = math.inf if outcome == DROPPED else complete
-        record.gpu_seconds = seconds
-        record.cost = cost
-        record.outcome = outcome
-        record.batch = members
-    if index < settings.warmup or index >= truth.world[env].length - settings.warmup:
-        return
-    metrics.requests += 1.0
-    metrics.gpu_seconds += seconds
-    metrics.reference_gpu_seconds += tables.reference[model]
-    metrics.cost += cost
-    if outcome != IN_TIME:
-        metrics.violations += 1.0
-    if outcome == DROPPED:
-        metrics.dropped += 1.0
-    else:
-        metrics.latency += complete - arrival
-    if members > 0:
-        metrics.cloud_requests += 1.0
-        metrics.batch_members += members
-
-
-def _record_decision(tables: Tables, belief: Belief, truth: Truth, env: int, action: int) -> None:
-    world = truth.world[env]
-    if world.index >= truth.record.shape[1]:
-        return
-    clock = belief.clock[env]
-    record = truth.record[env, world.index]
-    record.arrival = clock.arrival
-    record.deadline = clock.deadline
-    record.uplink = clock.uplink
-    record.downlink = clock.downlink
-    record.rtt = clock.rtt
-    record.speed = clock.speed
-    record.client = clock.client
-    record.device = clock.device
-    record.model = clock.model
-    record.sla = clock.sla
-    record.placement = tables.action_placement[action]
-    record.action = action
-    record.gpu = -1
-    record.launch = -1
-    record.batch = 0
-    record.outcome = 0
-    record.gpu_seconds = 0.0
-    record.cost = 0.0
-    record.ready = math.nan
-    record.start = math.nan
-    record.finish = math.nan
-    record.download = math.nan
-    record.complete = math.nan
-    record.gpu_deadline = math.nan
 
 
 def _finish(tables: Tables, settings: Settings, belief: Belief, truth: Truth, env: int) -> None:
@@ -469,51 +382,3 @@ def _finish(tables: Tables, settings: Settings, belief: Belief, truth: Truth, en
     truth.metrics[env].drain_reward = -(world.paid_gpu + world.paid_violation)
     truth.finished[env] = truth.metrics[env]
     world.done = 1
-
-
-def _earlier(belief: Belief, truth: Truth, env: int, slot: int, other: int) -> bool:
-    mine = truth.request[env, slot].ready
-    theirs = truth.request[env, other].ready
-    if mine == theirs:
-        return belief.request[env, slot].index < belief.request[env, other].index
-    return mine < theirs
-
-
-def _push(belief: Belief, truth: Truth, env: int, slot: int) -> None:
-    """Add an upload to the heap of ready events."""
-    clock = belief.clock[env]
-    child = clock.uploads
-    clock.uploads += 1
-    while child > 0:
-        parent = (child - 1) // 2
-        above = truth.heap[env, parent]
-        if not _earlier(belief, truth, env, slot, above):
-            break
-        truth.heap[env, child] = above
-        child = parent
-    truth.heap[env, child] = slot
-
-
-def _pop(belief: Belief, truth: Truth, env: int) -> int:
-    """Take the next ready event off the heap; return its slot."""
-    clock = belief.clock[env]
-    top = truth.heap[env, 0]
-    clock.uploads -= 1
-    size = clock.uploads
-    slot = truth.heap[env, size]
-    parent = 0
-    while True:
-        child = 2 * parent + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size and _earlier(
-            belief, truth, env, truth.heap[env, right], truth.heap[env, child]
-        ):
-            child = right
-        if not _earlier(belief, truth, env, truth.heap[env, child], slot):
-            break
-        truth.heap[env, parent] = truth.heap[env, child]
-        parent = child
-    truth.heap[env, parent] = slot
-    return top

@@ -32,7 +32,7 @@ class Simulator:
     envs
         How many run side by side.
     randomise
-        Redraw load, links, devices and pool at each reset, see :class:`~splitenv.scenario.Randomise`.
+        Redraw load, links, devices and pool at each reset, within ``scenario.randomise``.
     record
         Keep the life of every request of the running episode, in :attr:`record`.
     stagger
@@ -89,7 +89,7 @@ class Simulator:
 
     @property
     def record(self) -> Array:
-        """Life of every request of the episodes that run or have just ended, shape (E, decisions)."""
+        """Life of every request of the running or just ended episodes, shape (E, decisions)."""
         return self.truth.record
 
     @property

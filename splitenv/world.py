@@ -113,7 +113,7 @@ def link_rate(
 def transfer_finish(
     settings: Settings, truth: Truth, env: int, index: int, way: int, start: float, size: float
 ) -> float:
-    """When ``size`` bytes that start at ``start`` are through: the integral over the link's rate."""
+    """When ``size`` bytes that start at ``start`` are through, by the integral of the rate."""
     client = truth.client[env, index]
     hold = settings.block[client.network, way]
     block = int(start / hold + client.phase)

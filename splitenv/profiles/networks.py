@@ -45,6 +45,7 @@ correlation of (uplink, downlink, RTT), row by row without its constant first ro
 
 
 OUTAGE_LEVEL = Figure(
+    source=(),
     value=0.02,
     unit="1",
     kind="assumed",
