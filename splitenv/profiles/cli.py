@@ -13,14 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from splitenv.profiles import library, summary
+from splitenv.profiles.arrivals import HourRates
 from splitenv.profiles.compute import DeviceProfile, GpuProfile
 from splitenv.profiles.figures import Curve, Figure, ProfileError
+from splitenv.profiles.import_cli import app as import_app
 
 app = typer.Typer(
     help="The measured models, devices, GPUs, networks and arrivals that scenarios are made of.",
     invoke_without_command=True,
     add_completion=False,
 )
+app.add_typer(import_app, name="import")
 
 PIPE_WIDTH = 140
 
@@ -122,6 +125,8 @@ def _value(figure: Any) -> str:
     if isinstance(figure, Figure):
         times = f" x {figure.times:g}" if figure.times != 1 else ""
         return f"{figure.value:g} {figure.unit}{times}"
+    if isinstance(figure, HourRates):
+        return " ".join(f"{rate:g}" for rate in figure.rate)
     return f"like {figure.model}" if hasattr(figure, "model") else "computed"
 
 
