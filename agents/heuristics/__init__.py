@@ -1,0 +1,1 @@
+"""Rules: schedulers that need no training, one family a file, NumPy only."""
