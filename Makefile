@@ -43,7 +43,7 @@ demo: $(STAMP) ## train a small PPO, compare it with the rules, export it, let t
 	$(BIN)/python train.py --scenario sd-mobile --steps 1e6 --seed 0 --out runs/demo
 	$(BIN)/python evaluate.py --scenario sd-mobile --policies all-cloud,all-device,latency-bound,latency-bound-batching,neurosurgeon,joint-greedy,ppo:runs/demo --episodes 32 --out runs/demo-evaluation
 	$(BIN)/python -m agents.export runs/demo runs/demo-bundle
-	$(BIN)/python -m benchmarks.decide runs/demo-bundle
+	$(BIN)/python -m benchmarks.decide --bundle runs/demo-bundle
 
 bench: $(STAMP) ## speed of the environment and of one decision
 	$(BIN)/python -m benchmarks.env_speed

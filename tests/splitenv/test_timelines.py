@@ -85,7 +85,9 @@ def test_two_that_wait_share_a_batch_and_its_time_unit_by_unit():
     # One arrival a second on one GPU, 6 s alone: the second and third wait for the first.
     settings = toy_settings(gap=[1.0], load=1.0, length=3)
     tables = toy_tables(CURVE, DEVICE, CLOUD_FIRST)
-    first, second, third = run(toy_simulator(tables, settings), [action(3), action(3), action(1)])[0]
+    first, second, third = run(toy_simulator(tables, settings), [action(3), action(3), action(1)])[
+        0
+    ]
     assert second["start"] == third["start"] == pytest.approx(first["finish"])
     # The third leaves after segment 0 at b = 2; segments 1 and 2 then run for the second alone.
     assert third["finish"] - third["start"] == pytest.approx(1.5, rel=1e-9)

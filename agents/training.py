@@ -1,0 +1,314 @@
+"""Training runs: begun, watched, stopped, and continued as if they had never been stopped."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+
+from agents.heuristics.fixed import AllCloud
+from agents.monitor import HELD_OUT, HeldOut, Outcome, ProgressTable, TensorBoard, outcome
+from agents.ppo import (
+    BEST,
+    CONFIG,
+    Algorithm,
+    Model,
+    PPOSettings,
+    RunError,
+    SB3Policy,
+    build_model,
+    checkpoint,
+    load_hyperparameters,
+    read_config,
+    restore,
+    save_best,
+    training_env,
+)
+from agents.provenance import provenance, write_json
+from splitenv.scenario import Scenario
+from splitenv.simulator import Simulator
+from splitenv.tables import profile_digest
+
+CHECKPOINT = "checkpoint.npz"
+EVALUATIONS = "evaluations.json"
+PROGRESS = "progress.csv"
+TENSORBOARD = "tensorboard"
+
+HELD_OUT_EPISODES = 64
+"""Episodes of one evaluation."""
+EVALUATION_PARTS = 10
+"""A run is evaluated at its start and after each of so many equal parts."""
+CHECKPOINT_ROLLOUTS = 16
+"""Rollouts between checkpoints: some 20 s."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """The run was asked to stop, and has saved itself.
+
+    Attributes
+    ----------
+    exit_code
+        What a shell expects of a process that this signal ended.
+    """
+
+    def __init__(self, received: int) -> None:
+        super().__init__(received)
+        self.exit_code = 128 + received
+
+
+class Run:
+    """One training run, in one folder.
+
+    Parameters
+    ----------
+    folder
+        Holds ``config.json``, ``checkpoint.npz``, ``best.zip``, ``evaluations.json``,
+        ``progress.csv`` and ``tensorboard/``.
+    config
+        As :func:`begin` makes it and ``config.json`` keeps it.
+
+    Attributes
+    ----------
+    evaluations
+        Of this run so far, oldest first.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self.folder = folder
+        self.config = config
+        self.scenario = Scenario.model_validate(config["scenario"])
+        self.settings = PPOSettings.model_validate(config["settings"])
+        envs = self.settings.environments
+        simulator = Simulator(self.scenario, envs, randomise=True, stagger=True)
+        env = training_env(simulator, self.settings)
+        self.model: Model = build_model(config["algorithm"], env, self.settings, config["seed"])
+        self.evaluations: list[dict[str, Any]] = []
+
+    @property
+    def steps(self) -> int:
+        """Decisions made so far."""
+        return self.model.num_timesteps
+
+    @property
+    def total(self) -> int:
+        """Decisions of the whole run: those asked for, rounded up to whole rollouts."""
+        rollout = self.settings.rollout
+        return math.ceil(int(self.config["steps"]) / rollout) * rollout
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The evaluation of the model that ``best.zip`` holds."""
+        return min(self.evaluations, key=lambda each: each["cost"], default=None)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        checkpoint(self.model, self.folder / CHECKPOINT, {"evaluations": self.evaluations})
+
+    def evaluate(self, held_out: HeldOut, all_cloud: Outcome) -> dict[str, Any]:
+        """Evaluate on the held-out seeds; keep the model if it is the best so far."""
+        result = held_out(SB3Policy.of(self.model))
+        saving = 1.0 - result.gpu_seconds / all_cloud.gpu_seconds
+        entry = {"steps": self.steps, **asdict(result), "saving_vs_all_cloud": saving}
+        self.evaluations.append(entry)
+        if self.best is entry:
+            save_best(self.model, self.folder)
+        write_json(
+            self.folder / EVALUATIONS,
+            {
+                "seeds": {"first": HELD_OUT, "episodes": held_out.simulator.envs},
+                "all_cloud": asdict(all_cloud),
+                "best": self.best,
+                "evaluations": self.evaluations,
+            },
+        )
+        return entry
+
+
+def begin(
+    folder: Path,
+    scenario: Scenario,
+    *,
+    steps: int,
+    seed: int,
+    algorithm: Algorithm = "maskable-ppo",
+    settings: PPOSettings | None = None,
+) -> Run:
+    """Make a new run; its folder is written once everything else could be made.
+
+    Raises
+    ------
+    RunError
+        If the folder already holds something.
+    """
+    if (folder / CONFIG).is_file():
+        raise RunError(f"{folder} already holds a run: continue it with --resume {folder}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is there already and is not empty: choose another --out")
+    config = {
+        "scenario": scenario.model_dump(mode="json"),
+        "scenario_sha256": scenario.digest(),
+        "profiles_sha256": profile_digest(scenario),
+        "algorithm": algorithm,
+        "steps": steps,
+        "seed": seed,
+        "settings": (settings or load_hyperparameters(scenario.name)).model_dump(mode="json"),
+        "provenance": provenance(),
+    }
+    run = Run(folder, config)
+    write_json(folder / CONFIG, config)
+    return run
+
+
+def resume(folder: Path) -> Run:
+    """Open a run at its last checkpoint.
+
+    Raises
+    ------
+    RunError
+        If there is none, it is finished, or the profiles have changed since it began.
+    """
+    config = read_config(folder)
+    if profile_digest(Scenario.model_validate(config["scenario"])) != config["profiles_sha256"]:
+        raise RunError(f"{folder} can't be continued: the profiles have changed since it began")
+    run = Run(folder, config)
+    run.evaluations = restore(run.model, folder / CHECKPOINT)["evaluations"]
+    if run.steps >= run.total:
+        raise RunError(f"{folder} is finished: {run.steps:,} steps, best model in {BEST}")
+    return run
+
+
+def train(run: Run, console: Console) -> None:
+    """Train a run to its end, with a progress bar.
+
+    Raises
+    ------
+    Stopped
+        After SIGINT or SIGTERM: the run finishes its rollout and update, a second or two, and
+        saves itself. A second signal ends it at once and leaves the last checkpoint.
+    """
+    logs = TensorBoard(run.folder / TENSORBOARD, run.steps)
+    table = ProgressTable(run.folder / PROGRESS, run.steps)
+    logger = Logger(None, [logs, table])
+    run.model.set_logger(logger)
+    with _signals() as received, _bar(console) as bar:
+        watch = _Watch(run, bar, logs, received)
+        try:
+            run.model.learn(run.total - run.steps, callback=watch, reset_num_timesteps=False)
+        finally:
+            logger.close()
+
+
+class _Watch(BaseCallback):
+    """Acts between rollouts: evaluates, saves, stops; shows and logs what episodes came to."""
+
+    def __init__(self, run: Run, bar: Progress, logs: TensorBoard, received: list[int]) -> None:
+        super().__init__()
+        self.run = run
+        self.bar = bar
+        self.logs = logs
+        self.received = received
+        self.task = bar.add_task("", total=run.total, completed=run.steps, figures="compiling")
+        self.held_out = HeldOut(run.scenario, HELD_OUT_EPISODES)
+        self.all_cloud = self.held_out(AllCloud())
+
+    def _on_rollout_start(self) -> None:
+        self._between_rollouts()
+
+    def _on_training_end(self) -> None:
+        self._between_rollouts()
+
+    def _between_rollouts(self) -> None:
+        run = self.run
+        if self._is_due(EVALUATION_PARTS):
+            self._evaluate()
+        rollouts = run.steps // run.settings.rollout
+        if self.received or rollouts % CHECKPOINT_ROLLOUTS == 0 or run.steps >= run.total:
+            run.save()
+        if self.received and run.steps < run.total:
+            raise Stopped(self.received[0])
+
+    def _is_due(self, parts: int) -> bool:
+        """Whether the last rollout crossed into a new part; never twice at the same step."""
+        run = self.run
+        if run.evaluations and run.evaluations[-1]["steps"] == run.steps:
+            return False
+        before = max(run.steps - run.settings.rollout, -1)
+        return run.steps * parts // run.total > before * parts // run.total
+
+    def _evaluate(self) -> None:
+        run = self.run
+        result = run.evaluate(self.held_out, self.all_cloud)
+        scalars = {
+            "gpu/saving_vs_all_cloud": result["saving_vs_all_cloud"],
+            "evaluation/cost": result["cost"],
+            "evaluation/attainment": result["attainment"],
+            "evaluation/gpu_seconds_per_request": result["gpu_seconds"],
+            "evaluation/mean_batch_size": result["batch"],
+        }
+        self.logs.write(scalars, {}, run.steps)
+        self.bar.console.print(
+            f"{run.steps:>11,} steps: cost {result['cost']:.4f}, "
+            f"attainment {result['attainment']:.2%}, "
+            f"GPU {result['gpu_seconds']:.3f} s per request, "
+            f"{result['saving_vs_all_cloud']:.1%} saved against all-cloud"
+            f"{' (best so far)' if run.best is result else ''}",
+            highlight=False,
+        )
+
+    def _on_step(self) -> bool:
+        if self.received:
+            self.bar.update(self.task, figures="stopping after this rollout")
+        return True
+
+    def _on_rollout_end(self) -> None:
+        seen = outcome(self.model.ep_info_buffer or ())
+        figures = ""
+        if seen is not None:
+            self.logger.record("sla/attainment", seen.attainment)
+            self.logger.record("gpu/seconds_per_request", seen.gpu_seconds)
+            self.logger.record("gpu/saving_vs_all_cloud_alone", seen.saving_vs_alone)
+            self.logger.record("batch/mean_size", seen.batch)
+            figures = f"attainment {seen.attainment:.1%}, GPU {seen.gpu_seconds:.2f} s/request"
+        self.bar.update(self.task, completed=self.run.steps, figures=figures)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=console,
+        speed_estimate_period=120.0,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of the first; the second acts as ever."""
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

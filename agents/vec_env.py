@@ -1,0 +1,183 @@
+"""The simulator as Stable-Baselines3 sees it: a ``VecEnv`` without a Gymnasium layer in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
+
+from splitenv.features import bounds
+from splitenv.simulator import SAME_STEP, Simulator
+from splitenv.state import METRICS
+
+Array = npt.NDArray[Any]
+Infos = list[dict[str, Any]]
+
+_TRAINING = np.uint64(1 << 63)
+
+
+def training_seeds(seed: int, envs: int) -> npt.NDArray[np.uint64]:
+    """Environment seeds of a training run: the top bit is set, which no evaluation's seed has."""
+    drawn = np.random.SeedSequence(seed).generate_state(envs, np.uint64)
+    return np.asarray(drawn | _TRAINING, np.uint64)
+
+
+class RewardScale:
+    """Divides rewards by the running standard deviation of the discounted return.
+
+    Learning then does not depend on the unit of cost. The mean is left alone, so that the sign and
+    the zero of a reward keep their meaning.
+
+    Parameters
+    ----------
+    envs
+        Rows of the batch.
+    discount
+        The agent's.
+    """
+
+    def __init__(self, envs: int, discount: float) -> None:
+        self.discount = discount
+        self.returns = np.zeros(envs)
+        self.moments = np.zeros(3)
+        """Count, mean and sum of squared deviations of all returns so far."""
+
+    def __call__(self, reward: Array, ended: Array) -> npt.NDArray[np.float32]:
+        """Take in one step's rewards, shape (E,), and return them scaled."""
+        self.returns = self.returns * self.discount + reward
+        self._merge(self.returns)
+        self.returns[ended] = 0.0
+        count, _, squares = self.moments
+        return np.asarray(reward / np.sqrt(squares / count + 1e-8), np.float32)
+
+    def _merge(self, values: Array) -> None:
+        """Chan's parallel update of count, mean and sum of squared deviations."""
+        count, mean, squares = self.moments
+        added = len(values)
+        total = count + added
+        shift = values.mean() - mean
+        self.moments[:] = (
+            total,
+            mean + shift * added / total,
+            squares + values.var() * added + shift * shift * count * added / total,
+        )
+
+
+class SplitVecEnv(VecEnv):
+    """Environments of one scenario, stepped together, as Stable-Baselines3 wants them.
+
+    A truncated episode is followed at once by the next one's first observation; its last goes to
+    ``infos[k]["terminal_observation"]``, beside ``TimeLimit.truncated``, ``episode`` (return,
+    length and what the simulator counted, the drain included). When nothing ended, all rows share
+    one empty dictionary.
+
+    Parameters
+    ----------
+    simulator
+        Staggered and randomised as the training wants it.
+    scale
+        Scales the rewards that are handed out; episode returns stay in units of cost.
+    """
+
+    def __init__(self, simulator: Simulator, scale: RewardScale | None = None) -> None:
+        self.simulator = simulator
+        self.scale = scale
+        low, high = bounds(simulator.tables.enter.shape[1])
+        super().__init__(simulator.envs, spaces.Box(low, high), spaces.Discrete(simulator.actions))
+        self._actions: Array = np.zeros(self.num_envs, np.int64)
+        self._nothing_ended: Infos = [{}] * self.num_envs
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed every environment; the next reset starts episode 1 of its seed."""
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**32))
+        seeds = training_seeds(seed, self.num_envs)
+        self.simulator.seed(seeds)
+        return [int(value) for value in seeds]
+
+    def reset(self) -> npt.NDArray[np.float32]:
+        """Start the next episode everywhere and return the first observations."""
+        self.simulator.reset()
+        if self.scale is not None:
+            self.scale.returns[:] = 0.0
+        return self.observation()
+
+    def observation(self) -> npt.NDArray[np.float32]:
+        """A copy of what the last reset or step gave: Stable-Baselines3 keeps a reference."""
+        return np.array(self.simulator.observation)
+
+    def step_async(self, actions: Array) -> None:
+        """Take in the actions, shape (E,)."""
+        self._actions = np.asarray(actions, np.int64)
+
+    def step_wait(self) -> tuple[Array, Array, Array, Infos]:
+        """Step, and return observations, rewards, dones and infos."""
+        simulator = self.simulator
+        simulator.step(self._actions, SAME_STEP)
+        ended = np.array(simulator.truncated)
+        infos = self._infos(np.flatnonzero(ended)) if ended.any() else self._nothing_ended
+        reward = np.array(simulator.reward)
+        if self.scale is not None:
+            reward = self.scale(reward, ended)
+        return self.observation(), reward, ended, infos
+
+    def _infos(self, rows: Array) -> Infos:
+        infos = list(self._nothing_ended)
+        for row in rows.tolist():
+            finished = self.simulator.finished[row]
+            counted = {name: float(finished[name]) for name in METRICS.names or ()}
+            infos[row] = {
+                "terminal_observation": np.array(self.simulator.final_observation[row]),
+                "TimeLimit.truncated": True,
+                "episode": {
+                    "r": counted["total_reward"],
+                    "l": int(counted["total_requests"]),
+                    **counted,
+                },
+            }
+        return infos
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
+    ) -> list[Any]:
+        """Answer ``action_masks``, which sb3-contrib asks for before every step, one row each."""
+        if method_name != "action_masks":
+            raise AttributeError(f"SplitVecEnv has no method {method_name!r}; only 'action_masks'")
+        return list(
+            self.action_masks() if indices is None else self.action_masks()[self._rows(indices)]
+        )
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """Which actions each pending request may take, shape (E, A)."""
+        return np.array(self.simulator.mask)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """One value for each environment of an attribute that all share."""
+        if attr_name not in ("action_masks", "render_mode", "spec", "metadata"):
+            raise AttributeError(f"SplitVecEnv has no attribute {attr_name!r}")
+        shared = {"action_masks": self.action_masks, "metadata": {"render_modes": []}}
+        return [shared.get(attr_name)] * len(self._rows(indices))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Not there: environments share everything but their state."""
+        raise AttributeError(f"SplitVecEnv has no attribute {attr_name!r} to set")
+
+    def env_is_wrapped(
+        self,
+        wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]],
+        indices: VecEnvIndices = None,
+    ) -> list[bool]:
+        """Nothing is wrapped."""
+        return [False] * len(self._rows(indices))
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _rows(self, indices: VecEnvIndices) -> Array:
+        return np.array(list(self._get_indices(indices)), np.int64)

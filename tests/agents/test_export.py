@@ -1,0 +1,129 @@
+"""Policies become bundles: one graph that decides as torch does, or a rule by its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from agents.export import OPSET, actor_graph, main
+from splitenv.runtime.bundle import read_bundle
+from splitenv.runtime.policies import GraphPolicy
+
+FEATURES, ACTIONS = 46, 56
+
+
+@pytest.fixture(scope="module")
+def actor() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Linear(FEATURES, 64), torch.nn.Tanh(), torch.nn.Linear(64, ACTIONS)
+    )
+
+
+@pytest.fixture(scope="module")
+def graph(actor: torch.nn.Module) -> bytes:
+    return actor_graph(actor, FEATURES, ACTIONS)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 333])
+def test_the_graph_decides_as_torch_does(actor: torch.nn.Module, graph: bytes, rows: int) -> None:
+    random = np.random.default_rng(rows)
+    observations = random.normal(size=(rows, FEATURES)).astype(np.float32)
+    masks = random.random((rows, ACTIONS)) < 0.5
+    masks[:, 1] = True
+    with torch.no_grad():
+        logits = actor(torch.from_numpy(observations)).numpy()
+    policy = GraphPolicy(graph)
+    assert np.allclose(policy.logits(observations, masks)[masks], logits[masks], atol=1e-5)
+    expected = np.where(masks, logits, -np.inf).argmax(axis=1)
+    assert np.array_equal(policy.act(observations, masks), expected)
+
+
+def test_the_graph_is_one_file_of_the_stated_opset_without_traces(graph: bytes) -> None:
+    model = onnx.load_from_string(graph)
+    onnx.checker.check_model(model)
+    assert [entry.version for entry in model.opset_import] == [OPSET]
+    assert all(not tensor.external_data for tensor in model.graph.initializer)
+    assert str(Path(__file__).resolve().parents[2]).encode() not in graph
+    assert b".py" not in graph
+
+
+def test_a_learned_bundle_states_where_it_comes_from(learned_bundle: Path) -> None:
+    manifest = read_bundle(learned_bundle).manifest
+    assert (manifest.kind, manifest.fallback.name) == ("learned", "latency-bound")
+    assert manifest.graph is not None
+    assert manifest.graph.opset == OPSET
+    assert manifest.scenario.name == "sd-mobile"
+    assert manifest.training["provenance"]["libraries"]["torch"]
+
+
+def test_a_rule_is_exported_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = "latency-bound-batching:hold=0.25"
+    main([spec, str(tmp_path / "b"), "--scenario", "sd-mobile", "--set", "load=0.5"])
+    manifest = read_bundle(tmp_path / "b").manifest
+    assert manifest.rule is not None
+    assert manifest.rule.name == "latency-bound-batching"
+    assert manifest.rule.parameters["hold"] == 0.25
+    assert manifest.scenario.content["load"] == 0.5
+    assert "rule policy latency-bound-batching for sd-mobile" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["latency-bound"], "needs --scenario NAME"),
+        (["latency-bond", "--scenario", "sd-mobile"], "did you mean 'latency-bound'?"),
+        (["latency-bound", "--scenario", "sd-mobil"], "did you mean 'sd-mobile'?"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    spec, *rest = arguments
+    with pytest.raises(SystemExit) as caught:
+        main([spec, str(tmp_path / "b"), *rest])
+    error = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_run_is_exported_with_its_provenance_and_evaluations(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    main([str(run), str(tmp_path / "b")])
+    manifest = read_bundle(tmp_path / "b").manifest
+    assert manifest.name == "ppo:run"
+    assert manifest.graph is not None
+    assert manifest.graph.algorithm == "maskable-ppo"
+    assert manifest.training["seed"] == 7
+    assert manifest.evaluation == {"best": {"cost": 0.5}}
+
+
+def write_run(folder: Path) -> Path:
+    """Make the folder of a run that has not learned anything yet."""
+    from agents.ppo import build_model, load_hyperparameters, save_best, training_env
+    from splitenv.scenario import load_scenario
+    from splitenv.simulator import Simulator
+
+    scenario, settings = load_scenario("sd-mobile"), load_hyperparameters("sd-mobile")
+    model = build_model("maskable-ppo", training_env(Simulator(scenario, 1), settings), settings, 0)
+    config: dict[str, Any] = {
+        "scenario": scenario.model_dump(mode="json"),
+        "algorithm": "maskable-ppo",
+        "seed": 7,
+        "settings": settings.model_dump(mode="json"),
+    }
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evaluations.json").write_text(json.dumps({"best": {"cost": 0.5}}))
+    save_best(model, folder)
+    return folder

@@ -1,0 +1,53 @@
+"""PPO learns what a problem with a known answer asks for."""
+
+import numpy as np
+import pytest
+
+from agents.ppo import SB3Policy, build_model, load_hyperparameters, training_env
+from splitenv.context import Context
+from splitenv.scenario import load_scenario
+from splitenv.simulator import Simulator
+from splitenv.state import Tables
+from splitenv.tables import build_tables
+
+REDUCED = {
+    "decisions": 512,
+    "load": 0.8,
+    "sla.standard.deadline_s": 4.0,
+    "sla.fast.deadline_s": 4.0,
+    "network.shares": {"wifi": 1.0},
+}
+"""Deadlines so short that a wait is felt."""
+
+
+def without_gain(tables: Tables) -> Tables:
+    """Batch curves t(b) = b t(1), overhead included: company saves nothing."""
+    members = np.arange(tables.alone.shape[-1])
+    return tables._replace(
+        segment_time=members * tables.segment_time[..., 1:2],
+        alone=members * tables.alone[..., 1:2],
+        overhead=np.zeros_like(tables.overhead),
+    )
+
+
+@pytest.mark.slow
+def test_where_company_saves_nothing_no_request_is_held() -> None:
+    scenario = load_scenario("sd-mobile", REDUCED)
+    tables = without_gain(build_tables(scenario))
+    small = {"environments": 128, "minibatch": 2048, "learning_rate": 1e-3, "layers": (64, 64)}
+    settings = load_hyperparameters("sd-mobile").model_copy(update={"discount": 0.9, **small})
+    simulator = Simulator(scenario, settings.environments, stagger=True, tables=tables)
+    model = build_model("maskable-ppo", training_env(simulator, settings), settings, seed=0)
+    model.learn(400_000)
+
+    policy = SB3Policy.of(model)
+    policy.bind(Context(tables))
+    held_out = Simulator(scenario, 32, tables=tables)
+    held_out.seed(range(32))
+    held_out.reset()
+    held = []
+    for _ in range(scenario.decisions):
+        actions = policy.act(held_out.observation, held_out.mask)
+        held.append(tables.action_hold[actions] > 0.0)
+        held_out.step(actions)
+    assert np.mean(held) < 0.01

@@ -1,0 +1,58 @@
+"""A scheduler that hears of simulated episodes sees and does what the simulation saw and did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agents.replay import Skew, event_log, measure_skew, replay, simulate
+from splitenv.runtime import Arrival, Finish, Launch, Ready, Scheduler
+from splitenv.runtime.bundle import read_bundle
+
+DECISIONS = 2000
+Export = Callable[[str, str], Path]
+
+
+@pytest.mark.parametrize("kind", ["learned", "rule"])
+@pytest.mark.parametrize("scenario", ["sd-mobile", "regnet-camera", "mixed-tenants"])
+def test_observations_and_actions_are_equal(
+    export_bundle: Export, kind: str, scenario: str
+) -> None:
+    skew = measure_skew(export_bundle(kind, scenario), DECISIONS)
+    assert skew.decisions == DECISIONS
+    assert skew.observations == DECISIONS
+    assert skew.actions + skew.near_ties == DECISIONS
+    assert skew.equal
+
+
+def test_the_log_tells_causes_before_effects(export_bundle: Export) -> None:
+    bundle = read_bundle(export_bundle("rule", "sd-mobile"))
+    records = simulate(bundle, 1, seed=3).records[0]
+    arrived, ready, last = set(), set(), 0.0
+    for event in event_log(records, bundle):
+        assert event.time >= last
+        last = event.time
+        match event:
+            case Arrival():
+                arrived.add(event.request)
+            case Ready():
+                assert event.request in arrived
+                ready.add(event.request)
+            case Launch():
+                assert ready.issuperset(event.requests)
+            case Finish():
+                assert ready
+    assert len(arrived) == len(records)
+
+
+def test_a_difference_is_noticed_and_counted_once(export_bundle: Export) -> None:
+    bundle = read_bundle(export_bundle("rule", "sd-mobile"))
+    episodes = simulate(bundle, 1, seed=3)
+    episodes.observations[0, 7, 3] += 0.25
+    episodes.actions[0, 9] = episodes.actions[0, 9] + 1
+    skew = Skew()
+    replay(Scheduler(bundle), episodes, 0, skew, 10)
+    assert (skew.decisions, skew.observations, skew.actions) == (10, 9, 9)
+    assert not skew.equal

@@ -1,0 +1,123 @@
+"""Train a scheduler: ``python train.py --scenario sd-mobile --steps 4e6 --seed 0 --out runs/x``."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from agents.provenance import OutputError
+from agents.registry import PolicyError
+from splitenv.profiles.figures import ProfileError
+from splitenv.scenario import Scenario, load_scenario, parse_overrides
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Algorithm(StrEnum):
+    """What can be trained."""
+
+    maskable_ppo = "maskable-ppo"
+    ppo = "ppo"
+
+
+def _steps(text: str) -> int:
+    try:
+        steps = float(text)
+        if steps < 1 or steps != int(steps):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"expected a whole number such as 4e6, got {text!r}") from None
+    return int(steps)
+
+
+@app.command(
+    epilog="Example: python train.py --scenario sd-mobile --steps 4e6 --seed 0 --out runs/x"
+)
+def train(
+    scenario: Annotated[str | None, typer.Option(help="Name, or path to a .yaml.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(parser=_steps, metavar="N", help="Decisions to train on.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random; 0.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
+    algorithm: Annotated[Algorithm | None, typer.Option(help="maskable-ppo.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Such as load=1.4.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Run to continue; other options must agree with it.")
+    ] = None,
+) -> None:
+    """Train a PPO scheduler on a scenario, or continue a run that was stopped."""
+    # Imported here, so that --help and a mistyped option answer at once.
+    from agents import training
+
+    wanted = _scenario(scenario, change or [])
+    asked = {"steps": steps, "seed": seed, "algorithm": algorithm and algorithm.value}
+    if resume is not None:
+        _check_agreement(resume, out, wanted, asked)
+        run = training.resume(resume)
+    else:
+        if wanted is None or steps is None or out is None:
+            raise typer.BadParameter("a new run needs --scenario, --steps and --out")
+        run = training.begin(
+            out,
+            wanted,
+            steps=steps,
+            seed=seed or 0,
+            algorithm=(algorithm or Algorithm.maskable_ppo).value,
+        )
+    console = Console()
+    try:
+        training.train(run, console)
+    except training.Stopped as stopped:
+        console.print(f"stopped at {run.steps:,} of {run.total:,} steps; continue with:")
+        console.print(f"python train.py --resume {run.folder}", soft_wrap=True)
+        raise typer.Exit(stopped.exit_code) from None
+    best = run.best
+    assert best is not None
+    console.print(f"best model: {best['steps']:,} steps, cost {best['cost']:.4f}", highlight=False)
+    console.print(f"in {run.folder}: policy ppo:{run.folder}", soft_wrap=True)
+
+
+def _scenario(name: str | None, changes: list[str]) -> Scenario | None:
+    if name is None:
+        if changes:
+            raise typer.BadParameter("--set needs --scenario")
+        return None
+    return load_scenario(name, parse_overrides(changes))
+
+
+def _check_agreement(
+    folder: Path, out: Path | None, scenario: Scenario | None, asked: dict[str, Any]
+) -> None:
+    """Refuse to continue a run as another one."""
+    from agents.ppo import RunError, read_config
+
+    config = read_config(folder)
+    if out is not None and out.resolve() != folder.resolve():
+        raise RunError(f"--resume {folder} continues in that folder; leave --out away")
+    if scenario is not None and scenario.digest() != config["scenario_sha256"]:
+        name = config["scenario"]["name"]
+        raise RunError(f"{folder} was begun on another scenario than this one (its {name!r})")
+    for option, value in asked.items():
+        if value is not None and value != config[option]:
+            raise RunError(f"{folder} was begun with --{option} {config[option]}, not {value}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; what goes wrong is one line on stderr and exit code 1."""
+    try:
+        app(arguments)
+    except (ProfileError, PolicyError, OutputError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
