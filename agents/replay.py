@@ -18,7 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.policy import Actions, Masks, Observations, Policy
-from splitenv.runtime import Arrival, ClientReport, Event, Finish, Launch, Ready, Scheduler
+from splitenv.runtime import (
+    Arrival,
+    ClientReport,
+    Dropped,
+    Event,
+    Finish,
+    Launch,
+    Ready,
+    Scheduler,
+)
 from splitenv.runtime.bundle import Bundle, read_bundle
 from splitenv.runtime.policies import GraphPolicy
 from splitenv.runtime.scheduler import predicted_to_miss
@@ -29,7 +38,7 @@ from splitenv.state import Array, Tables
 NEAR_TIE = 1e-5
 """Logits closer than this may change places between a batch and a single row."""
 
-_FINISH, _READY, _LAUNCH, _ARRIVE = range(4)
+_FINISH, _READY, _DROP, _LAUNCH, _ARRIVE = range(5)
 
 
 class Deployed(Policy):
@@ -100,18 +109,8 @@ class Skew:
 
 
 def simulate(bundle: Bundle, episodes: int, seed: int) -> Episodes:
-    """Run whole episodes of a bundle's scenario under its policy, and keep everything.
-
-    Raises
-    ------
-    ValueError
-        If the scenario drops late requests: records do not say when.
-    """
+    """Run whole episodes of a bundle's scenario under its policy, and keep everything."""
     scenario = Scenario.model_validate(bundle.manifest.scenario.content)
-    if scenario.late == "drop":
-        raise ValueError(
-            f"scenario {scenario.name} drops late requests, whose time is not recorded"
-        )
     simulator = Simulator(scenario, episodes, record=True, tables=bundle.tables)
     simulator.seed(range(seed, seed + episodes))
     simulator.reset()
@@ -129,7 +128,7 @@ def simulate(bundle: Bundle, episodes: int, seed: int) -> Episodes:
 def event_log(records: Array, bundle: Bundle) -> Iterator[Event]:
     """Tell one episode as events, in the order in which the simulator takes them.
 
-    By time; within an instant GPUs fall idle, then requests become ready, then batches start, then
+    By time; within an instant GPUs fall idle, then requests become ready, are dropped, batches start, then
     the next request arrives with its client's report. Requests and clients are named by number.
 
     Parameters
@@ -140,11 +139,14 @@ def event_log(records: Array, bundle: Bundle) -> Iterator[Event]:
         Whose tables and names the episode ran on.
     """
     names = bundle.manifest.names
-    cloud = records["launch"] >= 0
+    cloud = ~np.isnan(records["ready"])
     timed: list[tuple[float, int, int, Event]] = []
     for index in np.flatnonzero(cloud).tolist():
         at = float(records["ready"][index])
         timed.append((at, _READY, index, Ready(at, index)))
+        if records["launch"][index] < 0:
+            dropped = float(records["finish"][index])
+            timed.append((dropped, _DROP, index, Dropped(dropped, index)))
     for launch, members in _batches(records, bundle.tables).items():
         first = records[members[0]]
         start, gpu = float(first["start"]), int(first["gpu"])

@@ -366,6 +366,11 @@ def _drop_late(
         price = tables.violation_price * tables.weight[request.sla]
         world.paid_gpu -= request.promised_gpu
         world.paid_violation += price - request.promised_violation
+        if known.index < truth.record.shape[1]:
+            record = truth.record[env, known.index]
+            record.ready = request.ready
+            record.finish = now
+            record.gpu_deadline = known.gpu_deadline
         account(
             tables, settings, truth, env, known.index, model, 0.0, price, NEVER,
             known.arrival, DROPPED, 0,

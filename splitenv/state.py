@@ -196,7 +196,7 @@ RECORD = np.dtype(
         ("deadline", "f8"),
         ("ready", "f8"),  # NaN for all-device
         ("start", "f8"),
-        ("finish", "f8"),
+        ("finish", "f8"),  # leaves the GPU, or is dropped
         ("download", "f8"),  # data back on the device
         ("complete", "f8"),  # inf if dropped
         ("gpu_seconds", "f8"),  # attributed

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agents.export import export
+from agents.registry import make_policy
 from agents.replay import Skew, event_log, measure_skew, replay, simulate
-from splitenv.runtime import Arrival, Finish, Launch, Ready, Scheduler
+from splitenv.runtime import Arrival, Dropped, Finish, Launch, Ready, Scheduler
 from splitenv.runtime.bundle import read_bundle
+from splitenv.scenario import load_scenario
 
 DECISIONS = 2000
 Export = Callable[[str, str], Path]
@@ -25,6 +28,15 @@ def test_observations_and_actions_are_equal(
     assert skew.observations == DECISIONS
     assert skew.actions + skew.near_ties == DECISIONS
     assert skew.equal
+
+
+def test_it_hears_of_requests_that_were_dropped(tmp_path: Path) -> None:
+    crowded = load_scenario("sd-mobile", {"late": "drop", "load": 4.0})
+    export(make_policy("latency-bound"), crowded, tmp_path / "bundle")
+    bundle = read_bundle(tmp_path / "bundle")
+    records = simulate(bundle, 1, seed=0).records[0]
+    assert any(isinstance(event, Dropped) for event in event_log(records, bundle))
+    assert measure_skew(tmp_path / "bundle", DECISIONS).equal
 
 
 def test_the_log_tells_causes_before_effects(export_bundle: Export) -> None:
