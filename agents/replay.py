@@ -128,8 +128,8 @@ def simulate(bundle: Bundle, episodes: int, seed: int) -> Episodes:
 def event_log(records: Array, bundle: Bundle) -> Iterator[Event]:
     """Tell one episode as events, in the order in which the simulator takes them.
 
-    By time; within an instant GPUs fall idle, then requests become ready, are dropped, batches start, then
-    the next request arrives with its client's report. Requests and clients are named by number.
+    By time; within an instant GPUs fall idle, then requests become ready, then late ones are
+    dropped, then batches start, then the next request arrives with its client's report. Requests and clients are named by number.
 
     Parameters
     ----------

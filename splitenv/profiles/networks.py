@@ -49,7 +49,7 @@ OUTAGE_LEVEL = Figure(
     value=0.02,
     unit="1",
     kind="assumed",
-    rule="outages are fitted as rates below 5% of the session's mean; between 0 and that, 2% is left",
+    rule="outages are fitted as rates below 5% of the session's mean; within that, 2% is left",
 )
 
 
