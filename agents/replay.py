@@ -129,7 +129,8 @@ def event_log(records: Array, bundle: Bundle) -> Iterator[Event]:
     """Tell one episode as events, in the order in which the simulator takes them.
 
     By time; within an instant GPUs fall idle, then requests become ready, then late ones are
-    dropped, then batches start, then the next request arrives with its client's report. Requests and clients are named by number.
+    dropped, then batches start, then the next request arrives with its client's report. Requests
+    and clients are named by number.
 
     Parameters
     ----------
