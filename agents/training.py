@@ -263,6 +263,7 @@ class _Watch(BaseCallback):
             f"{result['saving_vs_all_cloud']:.1%} saved against all-cloud"
             f"{' (best so far)' if run.best is result else ''}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def _on_step(self) -> bool:

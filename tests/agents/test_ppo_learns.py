@@ -34,8 +34,9 @@ def without_gain(tables: Tables) -> Tables:
 def test_where_company_saves_nothing_no_request_is_held() -> None:
     scenario = load_scenario("sd-mobile", REDUCED)
     tables = without_gain(build_tables(scenario))
-    small = {"environments": 128, "minibatch": 2048, "learning_rate": 1e-3, "layers": (64, 64)}
-    settings = load_hyperparameters("sd-mobile").model_copy(update={"discount": 0.9, **small})
+    small = {"environments": 128, "minibatch": 2048, "epochs": 4, "layers": (64, 64)}
+    quick = {"discount": 0.9, "learning_rate": 1e-3}
+    settings = load_hyperparameters("sd-mobile").model_copy(update=small | quick)
     simulator = Simulator(scenario, settings.environments, stagger=True, tables=tables)
     model = build_model("maskable-ppo", training_env(simulator, settings), settings, seed=0)
     model.learn(400_000)
