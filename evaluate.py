@@ -13,8 +13,9 @@ from rich.progress import Progress
 from agents import plot, report
 from agents.evaluation import Evaluation, evaluate, run_episodes
 from agents.policy import Policy
-from agents.provenance import OutputError, to_json, write_files
+from agents.provenance import to_json
 from agents.registry import PolicyError, make_policy, split_specs
+from splitenv.files import OutputError, write_files
 from splitenv.profiles.figures import ProfileError
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from agents.provenance import OutputError
 from agents.registry import PolicyError
+from splitenv.files import OutputError
 from splitenv.profiles.figures import ProfileError
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 

@@ -15,7 +15,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from agents.evaluation import play
 from agents.policy import Policy
-from agents.provenance import write_text
+from splitenv.files import write_text
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
 

@@ -20,10 +20,10 @@ from stable_baselines3 import PPO
 from torch import nn
 
 from agents.policy import Actions, Masks, Observations, Policy
-from agents.provenance import write_bytes
 from agents.registry import PolicyError
 from agents.vec_env import RewardScale, SplitVecEnv
 from splitenv.context import Context
+from splitenv.files import write_bytes
 from splitenv.profiles.figures import Frozen, describe_validation
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator

@@ -6,8 +6,13 @@ import sys
 
 import typer
 
+from splitenv.files import OutputError
 from splitenv.profiles.cli import app as profiles_app
 from splitenv.profiles.figures import ProfileError
+from splitenv.runtime.policies import BundleError
+from splitenv.simulate_cli import command as simulate
+from splitenv.timeline import SimulateError
+from splitenv.validate_cli import validate
 
 app = typer.Typer(
     help="Schedule models that are split between a phone and a cloud GPU.",
@@ -16,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(profiles_app, name="profiles")
+app.command("validate")(validate)
+app.command("simulate")(simulate)
 
 
 @app.callback()
@@ -24,9 +31,9 @@ def _root() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a bad profile or scenario is one line on stderr and exit code 1."""
+    """Run the command line; what can't be used or written is one line on stderr, exit code 1."""
     try:
         app(arguments)
-    except ProfileError as error:
+    except (ProfileError, BundleError, OutputError, SimulateError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from splitenv.state import Belief, Tables
 
 NEVER = 1e300
+EARLY = 1e-9
+"""Seconds by which a launch precedes the end of a slack, so that it does not fail by rounding."""
 
 
 def idle_gpu(tables: Tables, belief: Belief, env: int, now: float) -> int:
@@ -133,9 +135,9 @@ def launch_time(
 ) -> float:
     """When an idle GPU of type ``kind`` is to launch ``model``, if nothing else happens.
 
-    The earliest end of a hold; earlier if waiting longer would make a request's slack negative, in
-    the batch that would launch now if it is a member, alone otherwise; at once if that batch is
-    full. ``NEVER`` for an empty queue.
+    The earliest end of a hold; earlier if waiting longer would make a member's slack negative in
+    the batch that would launch now; at once if that batch is full. Alone, no slack ends before its
+    hold, which is a share of it. ``NEVER`` for an empty queue.
     """
     size = belief.queue[env, model].size
     if size == 0:
@@ -153,13 +155,7 @@ def launch_time(
         request = belief.request[env, belief.members[env, member]]
         leave = tables.exit[model, request.placement] - 1
         if now + tables.alone[kind, model, request.placement, 1] <= request.gpu_deadline:
-            at = min(at, request.gpu_deadline - belief.elapsed[env, leave])
-    if members < size:
-        for position in range(size):
-            request = belief.request[env, belief.waiting[env, model, position]]
-            alone = tables.alone[kind, model, request.placement, 1]
-            if now + alone <= request.gpu_deadline:
-                at = min(at, request.gpu_deadline - alone)
+            at = min(at, request.gpu_deadline - belief.elapsed[env, leave] - EARLY)
     return max(at, now)
 
 

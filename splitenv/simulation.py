@@ -150,6 +150,8 @@ def _decide(
         truth.metrics[env].overflow += 1.0
         price = tables.violation_price * tables.weight[clock.sla]
         world.paid_violation += price
+        if world.index < truth.record.shape[1]:
+            truth.record[env, world.index].finish = clock.arrival
         account(
             tables, settings, truth, env, world.index, clock.model, 0.0, price, NEVER,
             clock.arrival, DROPPED, 0,
@@ -268,7 +270,8 @@ def _launch(
 ) -> None:
     """Start a batch: physics fixes its members' completions, so the truth is paid."""
     if tables.drop_late:
-        _drop_late(tables, settings, belief, truth, env, model, tables.pool[gpu], now)
+        while _drop_late(tables, settings, belief, truth, env, model, tables.pool[gpu], now) > 0:
+            pass
         if belief.queue[env, model].size == 0:
             return
     kind = tables.pool[gpu]
@@ -349,8 +352,8 @@ def _drop_late(
     model: int,
     kind: int,
     now: float,
-) -> None:
-    """Drop what can no longer meet D (``late: drop``)."""
+) -> int:
+    """Drop what can no longer meet D (``late: drop``), one batch's worth; return how many."""
     world = truth.world[env]
     members = 0
     for position in range(belief.queue[env, model].size):
@@ -376,6 +379,7 @@ def _drop_late(
             known.arrival, DROPPED, 0,
         )  # fmt: skip
     leave_queue(belief, env, model, members)
+    return members
 
 
 def _finish(tables: Tables, settings: Settings, belief: Belief, truth: Truth, env: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel
 
+from splitenv.files import OutputError, write_text
 from splitenv.profiles.arrivals import ArrivalProfile
 from splitenv.profiles.figures import Figure, ProfileError
 from splitenv.profiles.fitting import RateFit, fit_arrivals, fit_network
@@ -139,19 +139,10 @@ def write_profile(profile: BaseModel, path: Path) -> None:
     """
     data = _compact(profile.model_dump(mode="json", exclude_defaults=True))
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ProfileError(f"{path}: cannot be written: {reason}; nothing was changed") from error
+        write_text(path, text)
+    except OutputError as error:
+        raise ProfileError(f"{error}; nothing was changed") from error
 
 
 def _compact(data: Any) -> Any:
