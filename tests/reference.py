@@ -203,6 +203,7 @@ class Reference:
             self.end(request, self.on_device(request, begin, request.z * head))
             return
         if self.in_cloud == self.world.room:
+            request.finish = request.arrival
             self.drop(request)
             return
         self.in_cloud += 1
