@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from splitenv.dispatch import NEVER
 from splitenv.profiles.arrivals import RENEWAL_CODES, ArrivalParams
-from splitenv.profiles.library import load_arrival, load_network
+from splitenv.profiles.catalogue import load_arrival, load_network
 from splitenv.profiles.networks import NETWORK_FIELDS
 from splitenv.scenario import Scenario
 from splitenv.state import Settings

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splitenv.actions import action_table
-from splitenv.profiles.library import (
+from splitenv.profiles.catalogue import (
     load_arrival,
     load_device,
     load_gpu,

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splitenv.context import Context
-from splitenv.profiles.library import load_gpu, load_model
+from splitenv.profiles.catalogue import load_gpu, load_model
 from splitenv.runtime.policies import load_rule
 from splitenv.scenario import Scenario
 from splitenv.simulation import NO_RESET

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from splitenv.profiles import library, summary
+from splitenv.profiles import catalogue, summary
 from splitenv.profiles.arrivals import HourRates
 from splitenv.profiles.compute import DeviceProfile, GpuProfile
 from splitenv.profiles.figures import Curve, Figure, ProfileError
@@ -38,16 +38,16 @@ def list_profiles(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    rows = [_row(kind, name) for kind in library.CLASSES for name in library.names(kind)]
+    rows = [_row(kind, name) for kind in catalogue.CLASSES for name in catalogue.names(kind)]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     table = Table("kind", "name", "title", header_style="bold", title="Profiles")
-    for kind in library.FIGURE_KINDS:
+    for kind in catalogue.FIGURE_KINDS:
         table.add_column(kind, justify="right")
     table.add_column("main figure")
     for row in rows:
-        counts = [str(row[kind]) for kind in library.FIGURE_KINDS]
+        counts = [str(row[kind]) for kind in catalogue.FIGURE_KINDS]
         table.add_row(row["kind"], row["name"], row["title"], *counts, row["main_figure"])
     _console().print(table)
 
@@ -63,12 +63,12 @@ def show(
 
     Example: python -m splitenv profiles show galaxy-s24
     """
-    kind, profile = library.find(name)
+    kind, profile = catalogue.find(name)
     console = _console()
     console.print(Text(f"{profile.name}  {profile.title}", style="bold"), f"({kind})")
     if line := summary.headline(profile):
         console.print(line, highlight=False)
-    found = list(library.figures(profile))
+    found = list(catalogue.figures(profile))
     console.print(_figures_table(found))
     _print_sources(console, sorted({source for _, figure in found for source in figure.source}))
     if plot is not None:
@@ -86,7 +86,7 @@ def check(as_json: JsonOption = False) -> None:
 
     Example: python -m splitenv profiles check
     """
-    report = library.check()
+    report = catalogue.check()
     if as_json:
         print(json.dumps(vars(report), indent=2))
     else:
@@ -96,12 +96,12 @@ def check(as_json: JsonOption = False) -> None:
 
 
 def _row(kind: str, name: str) -> dict[str, Any]:
-    profile = library.LOADERS[kind](name)
+    profile = catalogue.LOADERS[kind](name)
     return {
         "kind": kind,
         "name": name,
         "title": profile.title,
-        **library.count_figures(profile),
+        **catalogue.count_figures(profile),
         "main_figure": summary.headline(profile),
     }
 
@@ -131,7 +131,7 @@ def _value(figure: Any) -> str:
 
 
 def _print_sources(console: Console, ids: list[str]) -> None:
-    known = library.sources()
+    known = catalogue.sources()
     console.print("Sources", style="bold")
     for source in ids:
         if source not in known:
@@ -179,12 +179,12 @@ def _draw(profile: Any, path: Path) -> None:
         raise ProfileError(f"{path}: the plot cannot be written: {error}") from error
 
 
-def _print_report(report: library.Report) -> None:
-    table = Table("kind", "profiles", *library.FIGURE_KINDS, header_style="bold")
+def _print_report(report: catalogue.Report) -> None:
+    table = Table("kind", "profiles", *catalogue.FIGURE_KINDS, header_style="bold")
     for kind, files in report.profiles.items():
         counts = report.figures.get(kind, {})
-        table.add_row(kind, str(files), *(str(counts.get(k, 0)) for k in library.FIGURE_KINDS))
-    totals = [sum(c[kind] for c in report.figures.values()) for kind in library.FIGURE_KINDS]
+        table.add_row(kind, str(files), *(str(counts.get(k, 0)) for k in catalogue.FIGURE_KINDS))
+    totals = [sum(c[kind] for c in report.figures.values()) for kind in catalogue.FIGURE_KINDS]
     table.add_section()
     table.add_row("all", str(sum(report.profiles.values())), *map(str, totals))
     _console().print(table)

@@ -89,7 +89,7 @@ class _Derivable(Frozen):
 
     def _others(self) -> Lookup:
         if self._lookup is None:
-            raise ProfileError("a derived entry needs other profiles: load it by the library")
+            raise ProfileError("a derived entry needs other profiles: load it from the catalogue")
         return self._lookup
 
 

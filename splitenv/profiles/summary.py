@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from splitenv.profiles.catalogue import Profile, load_model
 from splitenv.profiles.compute import DeviceProfile, GpuProfile, Ints
-from splitenv.profiles.library import Profile, load_model
 from splitenv.profiles.models import Chain, Floats, ModelProfile
 
 

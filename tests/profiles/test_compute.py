@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from splitenv.profiles import diffusion, library, regnet
+from splitenv.profiles import catalogue, diffusion, regnet
 from splitenv.profiles.compute import DeviceProfile, GpuEntry, GpuProfile
 from splitenv.profiles.figures import ProfileError, describe_validation
 from splitenv.profiles.models import Wire
@@ -32,7 +32,7 @@ PUBLISHED_GMACS = {
 }
 
 
-def derived_by_library(entries: dict[str, Any]) -> GpuProfile:
+def derived_by_catalogue(entries: dict[str, Any]) -> GpuProfile:
     overhead = {"value": 0, "unit": "ms", "kind": "assumed", "rule": "none"}
     gpu = GpuProfile.model_validate(
         {
@@ -44,7 +44,7 @@ def derived_by_library(entries: dict[str, Any]) -> GpuProfile:
             "models": entries,
         }
     )
-    return gpu.using(library._Library())
+    return gpu.using(catalogue._Catalogue())
 
 
 def curve(batch: list[int], time: list[float]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def fault(entry: dict[str, Any]) -> str:
 @pytest.mark.parametrize("name", PUBLISHED_GMACS)
 def test_a_regnet_file_holds_what_its_definition_gives(name: str) -> None:
     units = regnet.chain_units(regnet.DEFINITIONS[name])
-    profile = library.load_model(name)
+    profile = catalogue.load_model(name)
     assert [(u.kind, u.macs, u.elements) for u in profile.units] == [
         (u.kind, u.macs, u.elements) for u in units
     ]
@@ -71,7 +71,7 @@ def test_a_regnet_file_holds_what_its_definition_gives(name: str) -> None:
 
 
 def test_a_regnet_has_one_unit_per_residual_block() -> None:
-    kinds = library.load_model("regnet-x-3.2gf").chain().kinds
+    kinds = catalogue.load_model("regnet-x-3.2gf").chain().kinds
     assert kinds == ("stem", *["block"] * 25, "head")
 
 
@@ -102,7 +102,7 @@ def test_the_unet_counted_has_the_published_number_of_parameters(
 @pytest.mark.parametrize("name", diffusion.CONFIGS)
 def test_a_diffusion_file_holds_what_its_configuration_gives(name: str) -> None:
     config = diffusion.CONFIGS[name]
-    macs = {unit.kind: unit.macs for unit in library.load_model(name).units}
+    macs = {unit.kind: unit.macs for unit in catalogue.load_model(name).units}
     assert macs == {
         "encode": 2 * diffusion.text_encoder(config).macs,
         "denoise": 2 * diffusion.unet(config).macs,
@@ -112,14 +112,14 @@ def test_a_diffusion_file_holds_what_its_configuration_gives(name: str) -> None:
 
 @pytest.mark.parametrize("steps", [25, 50])
 def test_stable_diffusion_is_encode_steps_and_decode(steps: int) -> None:
-    chain = library.load_model(SD).chain(steps)
+    chain = catalogue.load_model(SD).chain(steps)
     assert chain.kinds == ("encode", *["denoise"] * steps, "decode")
     assert chain.also.tolist() == [True] + [False] * (steps + 1)
 
 
 @pytest.mark.parametrize(("wire", "latent"), [("fp32", 65536), ("fp16", 32768), ("int8", 16384)])
 def test_only_the_latent_crosses_inside_stable_diffusion(wire: Wire, latent: int) -> None:
-    sizes = library.load_model(SD).chain(25).boundary_bytes(wire)
+    sizes = catalogue.load_model(SD).chain(25).boundary_bytes(wire)
     assert sizes[0] == 308
     assert set(sizes[1:-1]) == {latent}
     assert sizes[-1] == 0.25 * 512 * 512
@@ -127,26 +127,28 @@ def test_only_the_latent_crosses_inside_stable_diffusion(wire: Wire, latent: int
 
 def test_steps_must_be_ones_that_the_model_allows() -> None:
     with pytest.raises(ProfileError, match=r"steps must be one of 25, 50, got 30$"):
-        library.load_model(SD).chain(30)
+        catalogue.load_model(SD).chain(30)
     with pytest.raises(ProfileError, match=r"regnet-x-4gf has no steps, got steps=25$"):
-        library.load_model("regnet-x-4gf").chain(25)
+        catalogue.load_model("regnet-x-4gf").chain(25)
     with pytest.raises(ProfileError, match=r"steps must be one of 25, 50, got None$"):
-        library.load_model(SD).chain()
+        catalogue.load_model(SD).chain()
 
 
 # Devices
 
 
 def test_a_guided_step_on_the_s24_is_two_published_unet_calls() -> None:
-    chain = library.load_model("stable-diffusion-1.5").chain(25)
-    times = library.load_device("galaxy-s24").unit_times(chain)
+    chain = catalogue.load_model("stable-diffusion-1.5").chain(25)
+    times = catalogue.load_device("galaxy-s24").unit_times(chain)
     assert times is not None
     assert times[1] == pytest.approx(2 * 81.089e-3)
     assert times[-1] == pytest.approx(201.07e-3)
 
 
 def test_twenty_steps_on_an_iphone_take_what_apple_published_end_to_end() -> None:
-    times = library.load_device("iphone-14-pro-max").unit_times(library.load_model(SD).chain(25))
+    times = catalogue.load_device("iphone-14-pro-max").unit_times(
+        catalogue.load_model(SD).chain(25)
+    )
     assert times is not None
     assert times.sum() - 5 * times[1] == pytest.approx(7.9, abs=1e-3)
 
@@ -160,37 +162,37 @@ def test_twenty_steps_on_an_iphone_take_what_apple_published_end_to_end() -> Non
     ],
 )
 def test_the_units_of_a_whole_time_sum_to_it(device: str, model: str, seconds: float) -> None:
-    times = library.load_device(device).unit_times(library.load_model(model).chain())
+    times = catalogue.load_device(device).unit_times(catalogue.load_model(model).chain())
     assert times is not None
     assert times.sum() == pytest.approx(seconds)
 
 
 def test_a_derived_regnet_takes_the_measured_one_scaled_by_macs() -> None:
-    device = library.load_device("galaxy-s24")
-    known, other = (library.load_model(f"regnet-x-{size}").chain() for size in ("3.2gf", "32gf"))
+    device = catalogue.load_device("galaxy-s24")
+    known, other = (catalogue.load_model(f"regnet-x-{size}").chain() for size in ("3.2gf", "32gf"))
     times = device.unit_times(other)
     assert times is not None
     assert times == pytest.approx(other.macs * 0.646e-3 / known.macs.sum())
 
 
 def test_a_device_without_an_entry_cannot_run_the_model() -> None:
-    chain = library.load_model("regnet-x-4gf").chain()
-    assert library.load_device("iphone-13").unit_times(chain) is None
+    chain = catalogue.load_model("regnet-x-4gf").chain()
+    assert catalogue.load_device("iphone-13").unit_times(chain) is None
 
 
 def test_a_derived_entry_needs_the_library() -> None:
-    loaded = library.load_device("galaxy-s24")
+    loaded = catalogue.load_device("galaxy-s24")
     alone = DeviceProfile.model_validate(loaded.model_dump())
-    with pytest.raises(ProfileError, match="load it by the library"):
-        alone.unit_times(library.load_model("regnet-x-4gf").chain())
+    with pytest.raises(ProfileError, match="load it from the catalogue"):
+        alone.unit_times(catalogue.load_model("regnet-x-4gf").chain())
 
 
 # GPUs
 
 
 def test_the_aitemplate_step_is_the_difference_of_two_runs() -> None:
-    chain = library.load_model(SD).chain(50)
-    found = library.load_gpu("a100-aitemplate").unit_times(chain)
+    chain = catalogue.load_model(SD).chain(50)
+    found = catalogue.load_gpu("a100-aitemplate").unit_times(chain)
     assert found is not None
     batch, times = found
     assert batch.tolist() == [1, 3, 8, 16]
@@ -199,8 +201,8 @@ def test_the_aitemplate_step_is_the_difference_of_two_runs() -> None:
 
 
 def test_the_a100_at_25_steps_takes_what_was_published_for_the_batch() -> None:
-    found = library.load_gpu("a100").unit_times(
-        library.load_model("stable-diffusion-1.5").chain(25)
+    found = catalogue.load_gpu("a100").unit_times(
+        catalogue.load_model("stable-diffusion-1.5").chain(25)
     )
     assert found is not None
     batch, times = found
@@ -209,25 +211,27 @@ def test_the_a100_at_25_steps_takes_what_was_published_for_the_batch() -> None:
 
 
 def test_a_step_on_the_t4_is_the_published_rate() -> None:
-    found = library.load_gpu("t4").unit_times(library.load_model("stable-diffusion-1.5").chain(50))
+    found = catalogue.load_gpu("t4").unit_times(
+        catalogue.load_model("stable-diffusion-1.5").chain(50)
+    )
     assert found is not None
     assert found[1][1] == pytest.approx([1 / 6.9, 1 / 1.79, 2.34], abs=1e-6)
 
 
 def test_a_curve_of_another_gpu_is_scaled_by_its_factor() -> None:
-    chain = library.load_model("regnet-x-32gf").chain()
-    here, there = (library.load_gpu(gpu).unit_times(chain) for gpu in ("t4", "v100"))
+    chain = catalogue.load_model("regnet-x-32gf").chain()
+    here, there = (catalogue.load_gpu(gpu).unit_times(chain) for gpu in ("t4", "v100"))
     assert here is not None
     assert there is not None
     assert here[1] == pytest.approx(there[1] * 16.89089 / 11.45, rel=1e-5)
 
 
-@pytest.mark.parametrize("gpu", library.names("gpus"))
+@pytest.mark.parametrize("gpu", catalogue.names("gpus"))
 def test_a_larger_batch_never_takes_less_time_on_any_shipped_gpu(gpu: str) -> None:
-    profile = library.load_gpu(gpu)
+    profile = catalogue.load_gpu(gpu)
     for model in profile.models:
-        steps = max(library.load_model(model).steps, default=None)
-        found = profile.unit_times(library.load_model(model).chain(steps))
+        steps = max(catalogue.load_model(model).steps, default=None)
+        found = profile.unit_times(catalogue.load_model(model).chain(steps))
         assert found is not None
         assert (np.diff(found[1].sum(axis=0)) >= 0).all()
         assert (found[1] > 0).all()
@@ -238,7 +242,7 @@ def test_units_of_a_whole_curve_sum_to_it_at_every_batch(increments: list[float]
     batch = list(range(1, len(increments) + 1))
     total = np.cumsum(increments)
     entry = {"whole": [{"steps": 25, "curve": curve(batch, total.tolist())}]}
-    found = derived_by_library({SD: entry}).unit_times(library.load_model(SD).chain(25))
+    found = derived_by_catalogue({SD: entry}).unit_times(catalogue.load_model(SD).chain(25))
     assert found is not None
     assert found[1].sum(axis=0) == pytest.approx(total)
 
@@ -246,8 +250,8 @@ def test_units_of_a_whole_curve_sum_to_it_at_every_batch(increments: list[float]
 @given(step=st.floats(1e-3, 1), fixed=st.floats(0.01, 5))
 def test_two_step_counts_give_back_step_and_fixed_part(step: float, fixed: float) -> None:
     runs = [{"steps": n, "curve": curve([1], [fixed + n * step])} for n in (20, 60)]
-    chain = library.load_model(SD).chain(25)
-    found = derived_by_library({SD: {"whole": runs}}).unit_times(chain)
+    chain = catalogue.load_model(SD).chain(25)
+    found = derived_by_catalogue({SD: {"whole": runs}}).unit_times(chain)
     assert found is not None
     assert found[1][chain.repeated, 0] == pytest.approx(step)
     assert found[1][~chain.repeated, 0].sum() == pytest.approx(fixed, abs=1e-9)
@@ -255,9 +259,9 @@ def test_two_step_counts_give_back_step_and_fixed_part(step: float, fixed: float
 
 def test_two_runs_that_contradict_each_other_are_refused() -> None:
     runs = [{"steps": n, "curve": curve([1], [t])} for n, t in ((25, 1.0), (50, 5.0))]
-    gpu = derived_by_library({SD: {"whole": runs}})
+    gpu = derived_by_catalogue({SD: {"whole": runs}})
     with pytest.raises(ProfileError, match=f"^gpu mine: models.{SD}: .* no positive step"):
-        gpu.unit_times(library.load_model(SD).chain(50))
+        gpu.unit_times(catalogue.load_model(SD).chain(50))
 
 
 @pytest.mark.parametrize(

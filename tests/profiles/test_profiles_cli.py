@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from splitenv.cli import main
-from splitenv.profiles import library
+from splitenv.profiles import catalogue
 
 
 def run(*arguments: str) -> int:
@@ -22,7 +22,7 @@ def test_the_list_names_every_profile(capsys: pytest.CaptureFixture[str]) -> Non
     assert run() == 0
     printed = capsys.readouterr().out
     for kind in ("models", "devices", "gpus"):
-        for name in library.names(kind):
+        for name in catalogue.names(kind):
             assert name in printed
 
 
@@ -77,8 +77,8 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_1(
 def test_check_prints_one_line_per_fault_and_exits_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = library.Report(["a.yaml: x: wrong", "b.yaml: y: wrong"], {"gpus": 2}, {})
-    monkeypatch.setattr(library, "check", lambda: report)
+    report = catalogue.Report(["a.yaml: x: wrong", "b.yaml: y: wrong"], {"gpus": 2}, {})
+    monkeypatch.setattr(catalogue, "check", lambda: report)
     assert run("check") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3:] == ["a.yaml: x: wrong", "b.yaml: y: wrong", "2 faults"]
@@ -88,7 +88,9 @@ def test_check_without_faults_exits_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts = {"measured": 3, "derived": 2, "assumed": 1}
-    monkeypatch.setattr(library, "check", lambda: library.Report([], {"gpus": 2}, {"gpus": counts}))
+    monkeypatch.setattr(
+        catalogue, "check", lambda: catalogue.Report([], {"gpus": 2}, {"gpus": counts})
+    )
     assert run("check", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {
         "faults": [],

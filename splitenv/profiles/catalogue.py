@@ -41,7 +41,7 @@ CLASSES: dict[str, type[BaseModel]] = {
 FIGURE_KINDS = ("measured", "derived", "assumed")
 
 
-class _Library:
+class _Catalogue:
     """The lookup through which derived entries find the profiles that they name."""
 
     def model(self, name: str) -> ModelProfile:
@@ -82,12 +82,12 @@ def load_model(name: str) -> ModelProfile:
 
 def load_device(name: str) -> DeviceProfile:
     """Load a device by name, or from a path that ends in ``.yaml``."""
-    return _load("devices", name, DeviceProfile).using(_Library())
+    return _load("devices", name, DeviceProfile).using(_Catalogue())
 
 
 def load_gpu(name: str) -> GpuProfile:
     """Load a GPU by name, or from a path that ends in ``.yaml``."""
-    return _load("gpus", name, GpuProfile).using(_Library())
+    return _load("gpus", name, GpuProfile).using(_Catalogue())
 
 
 def load_network(name: str) -> NetworkProfile:

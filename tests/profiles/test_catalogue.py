@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from splitenv.profiles import library
+from splitenv.profiles import catalogue
 from splitenv.profiles.figures import ProfileError
 
 Edit = Callable[[dict[str, Any]], None]
@@ -22,8 +22,8 @@ Edit = Callable[[dict[str, Any]], None]
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Copy the shipped profiles to a directory of the test's own, and look there."""
     copy = tmp_path / "profiles"
-    shutil.copytree(library.profiles_root(), copy)
-    monkeypatch.setattr(library, "profiles_root", lambda: copy)
+    shutil.copytree(catalogue.profiles_root(), copy)
+    monkeypatch.setattr(catalogue, "profiles_root", lambda: copy)
     return copy
 
 
@@ -35,56 +35,56 @@ def edit(path: Path, change: Edit) -> None:
 
 def test_every_shipped_model_device_and_gpu_is_without_fault() -> None:
     folders = ("models/", "devices/", "gpus/")
-    assert [f for f in library.check().faults if any(folder in f for folder in folders)] == []
+    assert [f for f in catalogue.check().faults if any(folder in f for folder in folders)] == []
 
 
 def test_every_figure_of_models_devices_and_gpus_has_a_source_or_says_that_it_is_assumed() -> None:
     for kind in ("models", "devices", "gpus"):
-        for name in library.names(kind):
-            for at, figure in library.figures(library.LOADERS[kind](name)):
+        for name in catalogue.names(kind):
+            for at, figure in catalogue.figures(catalogue.LOADERS[kind](name)):
                 assert figure.source or (figure.kind == "assumed" and figure.rule), (name, at)
 
 
 def test_the_counts_of_a_report_are_the_sum_over_its_profiles() -> None:
-    counts = library.check().figures["gpus"]
-    profiles = [library.load_gpu(name) for name in library.names("gpus")]
-    for kind in library.FIGURE_KINDS:
-        assert counts[kind] == sum(library.count_figures(gpu)[kind] for gpu in profiles)
+    counts = catalogue.check().figures["gpus"]
+    profiles = [catalogue.load_gpu(name) for name in catalogue.names("gpus")]
+    for kind in catalogue.FIGURE_KINDS:
+        assert counts[kind] == sum(catalogue.count_figures(gpu)[kind] for gpu in profiles)
 
 
 def test_a_profile_is_found_by_name_whatever_its_kind() -> None:
-    assert library.find("a100")[0] == "gpus"
-    assert library.find("galaxy-s24")[0] == "devices"
+    assert catalogue.find("a100")[0] == "gpus"
+    assert catalogue.find("galaxy-s24")[0] == "devices"
 
 
 def test_a_load_is_cached() -> None:
-    assert library.load_model("sdxl-1.0") is library.load_model("sdxl-1.0")
+    assert catalogue.load_model("sdxl-1.0") is catalogue.load_model("sdxl-1.0")
 
 
 def test_an_unknown_name_lists_close_matches() -> None:
     with pytest.raises(ProfileError, match=r"^unknown gpu 'a1000'; did you mean .*a100"):
-        library.load_gpu("a1000")
+        catalogue.load_gpu("a1000")
 
 
 def test_an_unknown_kind_lists_the_kinds() -> None:
     with pytest.raises(ProfileError, match=r"'phones'; accepted: models, devices, gpus"):
-        library.names("phones")
+        catalogue.names("phones")
 
 
 def test_a_user_adds_a_profile_by_its_path(tmp_path: Path) -> None:
     mine = tmp_path / "devices" / "my-phone.yaml"
     mine.parent.mkdir()
-    shutil.copy(library.profiles_root() / "devices" / "galaxy-s24.yaml", mine)
+    shutil.copy(catalogue.profiles_root() / "devices" / "galaxy-s24.yaml", mine)
     edit(mine, lambda data: data.update(name="my-phone"))
-    device = library.load_device(str(mine))
+    device = catalogue.load_device(str(mine))
     assert device.name == "my-phone"
-    assert device.unit_times(library.load_model("regnet-y-8gf").chain()) is not None
-    assert library.find(str(mine))[0] == "devices"
+    assert device.unit_times(catalogue.load_model("regnet-y-8gf").chain()) is not None
+    assert catalogue.find(str(mine))[0] == "devices"
 
 
 def test_a_missing_path_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match=r"none\.yaml: cannot be read: No such file"):
-        library.load_gpu(str(tmp_path / "none.yaml"))
+        catalogue.load_gpu(str(tmp_path / "none.yaml"))
 
 
 def negative_time(device: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ def test_check_says_in_one_sentence_what_is_wrong(
 ) -> None:
     path = root / "devices" / "galaxy-s24.yaml"
     edit(path, change)
-    faults = [fault for fault in library.check().faults if str(path) in fault]
+    faults = [fault for fault in catalogue.check().faults if str(path) in fault]
     assert len(faults) == len(sentences)
     for fault, sentence in zip(faults, sentences, strict=True):
         assert sentence in fault
@@ -160,7 +160,7 @@ def test_check_says_in_one_sentence_what_is_wrong(
 def test_a_source_that_nobody_uses_is_a_fault(root: Path) -> None:
     entry = {"title": "t", "url": "u", "date": "2026", "licence": "none"}
     edit(root / "SOURCES.yaml", lambda data: data.update(idle=entry))
-    assert f"{root}: source 'idle' is used by no profile" in library.check().faults
+    assert f"{root}: source 'idle' is used by no profile" in catalogue.check().faults
 
 
 def test_a_source_in_two_files_is_refused(root: Path) -> None:
@@ -168,18 +168,18 @@ def test_a_source_in_two_files_is_refused(root: Path) -> None:
         "mlenergy_v2: {title: t, url: u, date: '2026', licence: none}\n"
     )
     sentence = f"{root}/SOURCES-zz.yaml: source 'mlenergy_v2' already stands in another file"
-    assert library.check().faults == [sentence]
+    assert catalogue.check().faults == [sentence]
 
 
 def test_a_source_twice_in_one_file_is_refused(root: Path) -> None:
     with (root / "SOURCES.yaml").open("a") as file:
         file.write("mlenergy_v2: {title: t, url: u, date: '2026', licence: none}\n")
     with pytest.raises(ProfileError, match=r"SOURCES\.yaml: .*'mlenergy_v2' stands twice"):
-        library.sources()
+        catalogue.sources()
 
 
 def test_importing_the_library_draws_in_no_command_line_and_no_plots() -> None:
     heavy = {"typer", "rich", "matplotlib", "torch"}
-    code = f"import sys, splitenv.profiles.library; print({heavy} & sys.modules.keys())"
+    code = f"import sys, splitenv.profiles.catalogue; print({heavy} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
