@@ -43,9 +43,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 def network_profile_from_trace(trace: NetworkTrace, name: str) -> NetworkProfile:
     """Fit the network model to one trace, on a grid of 1 s.
 
-    The figures name the profile itself as their source: a catalogue that keeps the profile describes
-    the trace under that id in its SOURCES. One trace is one session: it shows no spread between
-    sessions and no correlation of their levels, so these are 0 and ``assumed``.
+    The figures name the profile itself as their source: a catalogue that keeps the profile
+    describes the trace under that id in its SOURCES. One trace is one session: it shows no spread
+    between sessions and no correlation of their levels, so these are 0 and ``assumed``.
 
     Raises
     ------
