@@ -14,6 +14,7 @@ from splitenv import (
     features,
     heap,
     physics,
+    prefetch,
     simulation,
     world,
 )
@@ -28,6 +29,7 @@ compiled = compilation.compile_modules(
     world,
     accounting,
     heap,
+    prefetch,
     simulation,
     outlined=("reset", "step", "_reset", "_finish", "clear"),
 )

@@ -198,7 +198,7 @@ class Scenario(Frozen):
     late: Literal["serve", "drop"] = "serve"
     violation_price: Positive = 10.0
     decisions: Annotated[int, Field(ge=1)] = 2048
-    queue: Annotated[int, Field(ge=1, le=65536)] = 512
+    queue: Annotated[int, Field(ge=1, le=65536)] = 500
     randomise: Randomise = Randomise()
 
     @model_validator(mode="after")

@@ -79,6 +79,7 @@ def build_settings(scenario: Scenario, randomise: bool) -> Settings:
         jitter=scenario.clients.jitter,
         length=scenario.decisions,
         warmup=scenario.warmup,
+        clients=scenario.clients.count,
     )
 
 

@@ -28,6 +28,7 @@ from splitenv.dispatch import NEVER, due_model, form_batch, idle_gpu, plan, time
 from splitenv.features import observe
 from splitenv.heap import pop, push
 from splitenv.physics import company, congestion, consequence, ready_time
+from splitenv.prefetch import fetch_clients
 from splitenv.state import Array, Belief, Out, Settings, Tables, Truth
 from splitenv.world import (
     new_episode,
@@ -39,6 +40,7 @@ from splitenv.world import (
 )
 
 SAME_STEP, NEXT_STEP, NO_RESET = 0, 1, 2
+_AHEAD = 3
 
 
 def reset(
@@ -76,6 +78,8 @@ def step(
     following call, which ignores the action and pays nothing) or :data:`NO_RESET`.
     """
     for env in range(first, last):
+        if env + _AHEAD < last:
+            fetch_clients(settings, belief, truth, env + _AHEAD)
         world = truth.world[env]
         out.truncated[env] = False
         world.paid_gpu = 0.0

@@ -68,6 +68,7 @@ class Simulator:
         self.settings = settings if settings is not None else build_settings(scenario, randomise)
         slots = min(scenario.queue, self.settings.length)
         clients = scenario.clients.count
+        self.settings = self.settings._replace(clients=clients)
         self.belief = new_belief(self.tables, envs, slots, clients)
         records = self.settings.length if record else 0
         self.truth = new_truth(envs, slots, clients, records)

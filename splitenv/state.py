@@ -22,6 +22,20 @@ def _zeros(shape: int | tuple[int, ...], dtype: np.dtype[Any] | type = np.float6
     return array
 
 
+def _spread(columns: int, dtype: np.dtype[Any] | type) -> int:
+    """Widen long rows to an odd number of cache lines.
+
+    The same column of many rows is what a step touches. Rows of a power of two of bytes would put
+    them all into a few sets of the cache, where they drive each other out.
+    """
+    size = np.dtype(dtype).itemsize
+    if columns * size < 1024:
+        return columns
+    while columns * size // 64 % 2 == 0:
+        columns += 1
+    return columns
+
+
 CLOCK = np.dtype(
     [
         ("now", "f8"),  # time of the last event, s
@@ -122,12 +136,12 @@ def new_belief(tables: Tables, envs: int, slots: int, clients: int) -> Belief:
     gpus, (models, segments) = len(tables.pool), tables.segment_time.shape[1:3]
     return Belief(
         clock=_zeros(envs, CLOCK),
-        request=_zeros((envs, slots), REQUEST),
+        request=_zeros((envs, _spread(slots, REQUEST)), REQUEST),
         free=_zeros((envs, slots), np.int32),
         queue=_zeros((envs, models), QUEUE),
-        waiting=_zeros((envs, models, slots), np.int32),
+        waiting=_zeros((envs, models, _spread(slots, np.int32)), np.int32),
         gpu=_zeros((envs, gpus), GPU),
-        client=_zeros((envs, clients), CLIENT_BELIEF),
+        client=_zeros((envs, _spread(clients, CLIENT_BELIEF)), CLIENT_BELIEF),
         members=_zeros((envs, tables.limit.max()), np.int32),
         present=_zeros((envs, segments), np.int32),
         until=_zeros((envs, segments)),
@@ -274,6 +288,7 @@ class Settings(NamedTuple):
     jitter: float  # realised device time is within 1 +- jitter of the profile
     length: int  # decisions of an episode
     warmup: int  # requests at each end that metrics leave out
+    clients: int
 
 
 class Out(NamedTuple):
@@ -303,9 +318,9 @@ def new_truth(envs: int, slots: int, clients: int, records: int) -> Truth:
     """Allocate the truth; ``records`` is 0 or the decisions of an episode plus one."""
     return Truth(
         world=_zeros(envs, WORLD),
-        request=_zeros((envs, slots), REQUEST_TRUTH),
-        client=_zeros((envs, clients), CLIENT_TRUTH),
-        heap=_zeros((envs, slots), np.int32),
+        request=_zeros((envs, _spread(slots, REQUEST_TRUTH)), REQUEST_TRUTH),
+        client=_zeros((envs, _spread(clients, CLIENT_TRUTH)), CLIENT_TRUTH),
+        heap=_zeros((envs, _spread(slots, np.int32)), np.int32),
         metrics=_zeros(envs, METRICS),
         finished=_zeros(envs, METRICS),
         record=_zeros((envs, records), RECORD),

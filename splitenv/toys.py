@@ -129,6 +129,7 @@ def toy_settings(
         jitter=0.0,
         length=length,
         warmup=warmup,
+        clients=1,
     )
 
 

@@ -149,7 +149,7 @@ def report_request(
     world = truth.world[env]
     clock = belief.clock[env]
     key = world.key
-    index = int(uniform(key, world.index, draws.CLIENT) * belief.client.shape[1])
+    index = int(uniform(key, world.index, draws.CLIENT) * settings.clients)
     draw_client(settings, truth, env, index)
     client = truth.client[env, index]
     job = choose(settings.job_share, key, world.index, draws.JOB)
