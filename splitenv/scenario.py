@@ -151,7 +151,7 @@ class Randomise(Frozen):
         Fewest and most GPUs, uniform; the pool's count if not given.
     """
 
-    load: Range = (0.25, 2.5)
+    load: Range = (0.25, 1.2)
     bandwidth: Range = (0.5, 2.0)
     device_time: Range = (0.7, 1.4)
     gpus: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]] | None = None
