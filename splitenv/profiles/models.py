@@ -68,10 +68,6 @@ class Chain:
         scale = np.where(self.repeated, steps / self.steps, 1.0)
         return float((self.macs * scale).sum())
 
-    def macs_of(self, kind: str) -> float:
-        """MACs of one unit of a kind; the mean where units of a kind differ."""
-        return float(np.mean([m for k, m in zip(self.kinds, self.macs, strict=True) if k == kind]))
-
 
 class Unit(Frozen):
     """One unit of a model file.
