@@ -121,9 +121,9 @@ def linear_batch_latency(rate: float, fixed: float, each: float) -> float:
     """Mean latency where an idle server takes all that wait; a batch of b takes fixed + each x b.
 
     Inoue, Queueing analysis of GPU-based inference servers with dynamic batching: a closed-form
-    characterization, Performance Evaluation 147 (2021), arXiv:1912.06322, section 3. The sizes B
-    of batches are a Markov chain, ``B' = max(1, A)`` with A Poisson of mean rate l(B). Who arrives
-    in a batch's time waits half of it on average, and everyone stays for all of the own batch; so
+    characterization, Performance Evaluation 147 (2021), arXiv:1912.06322. The sizes B of batches
+    are a Markov chain, ``B' = max(1, A)`` with A Poisson of mean rate l(B). Who arrives in a
+    batch's time waits half of it on average, and everyone stays for all of the own batch; so
 
         latency = (rate E[l(B)^2] / 2 + E[B l(B)]) / E[B].
     """
@@ -144,8 +144,8 @@ def linear_batch_bound(rate: float, fixed: float, each: float) -> float:
         phi_0 = (a + t) / (2 (1 - r a)) x (1 + 2 r t + (1 - r t) / (1 + r a)),
         phi_1 = 3/2 x t / (1 - r a) + a/2 x (r a + 2) / (1 - r^2 a^2):
 
-    Inoue (2021), theorem 2. The first is exact as r goes to 0; the second is the latency of a
-    server that never idles, hence exact as r a goes to 1.
+    Inoue (2021), the upper bound for linear batch times. The first is exact as r goes to 0; the
+    second is the latency of a server that never idles, hence exact as r a goes to 1.
     """
     load = rate * each
     _stable(load)

@@ -252,7 +252,7 @@ def _linear(load: float, each: float) -> Case:
     rate = load / each
     claims = (
         Claim(theory.linear_batch_latency(rate, 1.0, each), "Inoue 2021, chain"),
-        Claim(theory.linear_batch_bound(rate, 1.0, each), "Inoue 2021, theorem 2", True),
+        Claim(theory.linear_batch_bound(rate, 1.0, each), "Inoue 2021, bound", True),
     )
     sizes = np.arange(1, theory.largest_batch(rate, 1.0, each) + 1)
     tables = _cloud((1.0 + each * sizes).tolist())
