@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import torch
 
 FALLBACK = Rule(name="latency-bound", parameters={})
+DEFAULT_SCENARIO = "sd-mobile"
 """The rule that decides where the policy is not to be trusted, with its default parameters."""
 
 OPSET = 18
@@ -251,7 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("policy", help="folder of a training run, or a rule such as latency-bound")
     parser.add_argument("bundle", type=Path, help="folder to write")
-    parser.add_argument("--scenario", help="for a rule: scenario to bind it to")
+    parser.add_argument("--scenario", help="of a rule, whose tables it is bound to; sd-mobile")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="override the scenario"
     )
@@ -277,9 +278,8 @@ def _export(options: argparse.Namespace) -> Manifest:
             raise PolicyError(f"run {folder} is exported for the scenario that it was trained on")
         return export(policy, scenario, options.bundle, training=training, evaluation=evaluation)
     policy = make_policy(options.policy)
-    if not options.scenario:
-        raise PolicyError(f"rule {options.policy} needs --scenario NAME, the tables to bind it to")
-    return export(policy, load_scenario(options.scenario, overrides), options.bundle)
+    scenario = load_scenario(options.scenario or DEFAULT_SCENARIO, overrides)
+    return export(policy, scenario, options.bundle)
 
 
 if __name__ == "__main__":

@@ -76,10 +76,14 @@ def test_a_rule_is_exported_from_the_command_line(
     assert "rule policy latency-bound-batching for sd-mobile" in capsys.readouterr().out
 
 
+def test_a_rule_is_bound_to_the_main_scenario_unless_told_otherwise(tmp_path: Path) -> None:
+    main(["latency-bound", str(tmp_path / "b")])
+    assert read_bundle(tmp_path / "b").manifest.scenario.name == "sd-mobile"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["latency-bound"], "needs --scenario NAME"),
         (["latency-bond", "--scenario", "sd-mobile"], "did you mean 'latency-bound'?"),
         (["latency-bound", "--scenario", "sd-mobil"], "did you mean 'sd-mobile'?"),
     ],
