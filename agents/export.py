@@ -45,8 +45,8 @@ from splitenv.tables import build_tables, fleet, place, profile_digest
 if TYPE_CHECKING:
     import torch
 
-FALLBACK = Rule(name="latency-bound", parameters={})
 DEFAULT_SCENARIO = "sd-mobile"
+FALLBACK = Rule(name="latency-bound", parameters={})
 """The rule that decides where the policy is not to be trusted, with its default parameters."""
 
 OPSET = 18
