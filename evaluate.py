@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from agents import plot, report
+from agents.command_line import run_app
 from agents.evaluation import Evaluation, evaluate, run_episodes
 from agents.policy import Policy
 from agents.provenance import to_json
 from agents.registry import PolicyError, make_policy, split_specs
-from splitenv.files import OutputError, write_files
-from splitenv.profiles.figures import ProfileError
+from splitenv.files import write_files
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
 RULES = "all-cloud,all-device,latency-bound,latency-bound-batching,neurosurgeon,joint-greedy"
@@ -107,11 +107,7 @@ def compare(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; what cannot be used or written is one line and exit code 1."""
-    try:
-        app(arguments)
-    except (ProfileError, PolicyError, OutputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    run_app(app, arguments)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from agents.registry import PolicyError
-from splitenv.files import OutputError
-from splitenv.profiles.figures import ProfileError
+from agents.command_line import run_app
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -112,11 +109,7 @@ def _check_agreement(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; what goes wrong is one line on stderr and exit code 1."""
-    try:
-        app(arguments)
-    except (ProfileError, PolicyError, OutputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    run_app(app, arguments)
 
 
 if __name__ == "__main__":

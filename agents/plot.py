@@ -71,8 +71,8 @@ def _heading(canvas: FigureCanvasAgg, words: str, y: float, *, size: float, **st
         text.set_fontsize(size)
 
 
-def _renderer(canvas: FigureCanvasAgg) -> Any:
-    return canvas.get_renderer()  # type: ignore[no-untyped-call]
+def _renderer(canvas: Any) -> Any:
+    return canvas.get_renderer()
 
 
 def colour(name: str) -> str:
@@ -157,9 +157,9 @@ def _point(axes: Axes, evaluation: Evaluation, unit: float) -> None:
     )
 
 
-def _label(canvas: FigureCanvasAgg, axes: Axes, evaluations: list[Evaluation], unit: float) -> None:
+def _label(canvas: Any, axes: Axes, evaluations: list[Evaluation], unit: float) -> None:
     """Write each policy's label beside its point, where it covers no point, bar or label."""
-    canvas.draw()  # type: ignore[no-untyped-call]
+    canvas.draw()
     renderer = _renderer(canvas)
     bars = [_bars(evaluation, unit) for evaluation in evaluations]
     taken = [text.get_window_extent(renderer) for text in axes.texts]

@@ -181,7 +181,8 @@ def replay(scheduler: Scheduler, episodes: Episodes, row: int, skew: Skew, decis
             continue
         if done == decisions:
             break
-        index = int(event.request)  # type: ignore[call-overload]  # the log counts requests
+        # Arrivals come in the order of their numbers.
+        index = done
         decision = scheduler.decide(event)
         done += 1
         skew.decisions += 1

@@ -20,7 +20,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import splitenv  # noqa: F401  (registers the environments)
 from agents.ppo import build_model, load_hyperparameters, training_env
 from agents.provenance import provenance, write_json
 from benchmarks.machine import machine_facts
@@ -80,7 +79,7 @@ def kernel_speed(scenario: str, envs: int, threads: int) -> float:
 
 def vector_speed(scenario: str, envs: int) -> float:
     env = gymnasium.make_vec(
-        "splitenv/SplitInference-v0",
+        "splitenv:splitenv/SplitInference-v0",
         num_envs=envs,
         vectorization_mode="vector_entry_point",
         scenario=scenario,
@@ -92,7 +91,7 @@ def vector_speed(scenario: str, envs: int) -> float:
 
 
 def single_speed(scenario: str) -> float:
-    env = gymnasium.make("splitenv/SplitInference-v0", scenario=scenario).unwrapped
+    env = gymnasium.make("splitenv:splitenv/SplitInference-v0", scenario=scenario).unwrapped
     actions = np.random.default_rng(0).integers(0, env.action_space.n, 4096)
     env.reset(seed=0)
 
@@ -109,10 +108,10 @@ def training_share(scenario: str) -> dict[str, Any]:
     simulator = Simulator(
         load_scenario(scenario), settings.environments, randomise=True, stagger=True
     )
-    env = training_env(simulator, settings)
+    env: Any = training_env(simulator, settings)
     spent = [0.0]
-    env.step_wait = _timed(env.step_wait, spent)  # type: ignore[method-assign]
-    env.env_method = _timed(env.env_method, spent)  # type: ignore[method-assign]
+    env.step_wait = _timed(env.step_wait, spent)
+    env.env_method = _timed(env.env_method, spent)
     model = build_model("maskable-ppo", env, settings, seed=0)
     model.learn(settings.rollout)
     spent[0] = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,13 +44,13 @@ def validate(
         disable=not sys.stderr.isatty(),
     ) as bar:
         task = bar.add_task("", total=len(worlds))
+
+        def advance(done: int, share: float) -> None:
+            bar.update(task, completed=done + share)
+
         for number, case in enumerate(worlds):
             bar.update(task, completed=number, description=f"{case.model}, load {case.load:g}")
-            lines += validation.run(
-                case,
-                seed,
-                lambda share, done=number: bar.update(task, completed=done + share),  # type: ignore[misc]
-            )
+            lines += validation.run(case, seed, partial(advance, number))
         bar.update(task, completed=len(worlds))
     missed = sum(not line.ok for line in lines)
     if as_json:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 class Halves(Policy):
     name = "halves"
-    parameters = {"hold": Parameter(0.0, 0.0, 0.75, "share of slack spent waiting")}  # noqa: RUF012
+    parameters: ClassVar = {"hold": Parameter(0.0, 0.0, 0.75, "share of slack spent waiting")}
     hold: float
 
-    def act(self, observations, masks):  # type: ignore[no-untyped-def]
+    def act(self, observations, masks):
         level = self.context.hold_levels.index(self.hold)
         return self.context.encode(np.full(len(masks), 1), np.full(len(masks), level))
 

@@ -1,0 +1,20 @@
+"""How the scripts run a command line: what goes wrong is one line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from agents.registry import PolicyError
+from splitenv.files import OutputError
+from splitenv.profiles.figures import ProfileError
+
+
+def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
+    """Run a command line; what cannot be used or written is one line on stderr, exit code 1."""
+    try:
+        app(arguments)
+    except (ProfileError, PolicyError, OutputError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
