@@ -99,6 +99,19 @@ def read_mahimahi(up: Path, down: Path, rtt_ms: float) -> NetworkTrace:
     )
 
 
+def read_arrivals(path: Path) -> FloatArray:
+    """Read arrival times in seconds, in any of the formats; the first line tells which.
+
+    Raises
+    ------
+    ProfileError
+        As :func:`read_arrival_csv` and :func:`read_azure_llm`.
+    """
+    _, header = next(_csv_lines(path), (1, []))
+    azure = tuple(cell.strip() for cell in header) == AZURE_COLUMNS
+    return read_azure_llm(path) if azure else read_arrival_csv(path)
+
+
 def read_arrival_csv(path: Path) -> FloatArray:
     """Read arrival times in seconds: the column ``t_s``, or a single column without a header.
 
