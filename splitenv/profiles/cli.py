@@ -68,6 +68,8 @@ def show(
     console.print(Text(f"{profile.name}  {profile.title}", style="bold"), f"({kind})")
     if line := summary.headline(profile):
         console.print(line, highlight=False)
+    if isinstance(profile, DeviceProfile):
+        console.print(summary.sustained(profile), highlight=False)
     found = list(catalogue.figures(profile))
     console.print(_figures_table(found))
     _print_sources(console, sorted({source for _, figure in found for source in figure.source}))

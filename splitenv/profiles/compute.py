@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from splitenv.profiles.figures import Basis, Curve, Figure, Frozen, Kind, ProfileError
 from splitenv.profiles.models import Chain, Floats, ModelProfile
+from splitenv.profiles.throttling import Throttle
 
 Ints = npt.NDArray[np.int64]
 GpuTimes = tuple[Ints, Floats]
@@ -146,6 +147,9 @@ class DeviceProfile(_Derivable):
         Group by which a device mix chooses.
     hardware_class, platform, chip, compute_unit : str
         What it is, as the sources call it.
+    throttle : Throttle or None
+        How it slows down under sustained use. None, a constant speed, if no sustained run of this
+        device or of its chip is published: how another device heats up is no evidence.
     models : mapping of str to DeviceEntry
         Models that it can run, by name of the model profile.
     """
@@ -157,6 +161,7 @@ class DeviceProfile(_Derivable):
     tier: Literal["high", "mid", "low", "laptop", "edge", "tablet"]
     hardware_class: Literal["phone", "tablet", "laptop", "edge"]
     compute_unit: str
+    throttle: Throttle | None = None
     models: Mapping[str, DeviceEntry]
 
     def unit_times(self, chain: Chain) -> Floats | None:

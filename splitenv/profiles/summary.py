@@ -95,6 +95,17 @@ def components(device: DeviceProfile) -> list[Components]:
     return found
 
 
+def sustained(device: DeviceProfile) -> str:
+    """Say what sustained use does to a device's speed, in a sentence."""
+    if device.throttle is None:
+        return "sustained use: keeps its speed, the profile has no sustained run"
+    slowdown, constant = device.throttle.slowdown, device.throttle.time_constant
+    return (
+        f"sustained use: up to {slowdown.amount:.3g}x slower, with a time constant of "
+        f"{duration(constant.amount)} ({constant.kind})"
+    )
+
+
 def headline(profile: Profile) -> str:
     """Say the main figure of a profile."""
     if isinstance(profile, ModelProfile):
