@@ -14,9 +14,9 @@ from agents import plot, report
 from agents.command_line import run_app
 from agents.evaluation import Evaluation, evaluate, run_episodes
 from agents.policy import Policy
-from agents.provenance import to_json
 from agents.registry import PolicyError, make_policy, split_specs
 from splitenv.files import write_files
+from splitenv.provenance import to_json
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
 RULES = "all-cloud,all-device,latency-bound,latency-bound-batching,neurosurgeon,joint-greedy"

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.policy import Policy
-from agents.provenance import provenance
 from agents.registry import PolicyError, make_policy
 from splitenv import features
 from splitenv.actions import HOLD_LEVELS
 from splitenv.context import Context
 from splitenv.profiles.figures import ProfileError
+from splitenv.provenance import provenance
 from splitenv.runtime import BundleError
 from splitenv.runtime.bundle import Bundle, Goldens, check, write_bundle
 from splitenv.runtime.manifest import (

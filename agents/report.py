@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from agents.evaluation import FIGURES, Evaluation, Interval
-from agents.provenance import provenance
+from splitenv.provenance import provenance
 from splitenv.scenario import Scenario
 from splitenv.tables import profile_digest
 

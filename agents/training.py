@@ -34,7 +34,7 @@ from agents.ppo import (
     save_best,
     training_env,
 )
-from agents.provenance import provenance, write_json
+from splitenv.provenance import provenance, write_json
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
 from splitenv.tables import profile_digest

@@ -28,10 +28,10 @@ from rich.table import Table
 
 from agents.export import export
 from agents.ppo import SB3Policy, build_model, load_hyperparameters, training_env
-from agents.provenance import provenance, write_json
 from agents.registry import make_policy
 from agents.replay import Episodes, event_log, simulate
 from benchmarks.machine import machine_facts
+from splitenv.provenance import provenance, write_json
 from splitenv.runtime import Arrival, ClientReport, Scheduler
 from splitenv.runtime.bundle import Bundle, read_bundle
 from splitenv.scenario import Scenario, load_scenario

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.ppo import build_model, load_hyperparameters, training_env
-from agents.provenance import provenance, write_json
 from benchmarks.machine import machine_facts
+from splitenv.provenance import provenance, write_json
 from splitenv.scenario import load_scenario
 from splitenv.simulator import Simulator
 

@@ -11,8 +11,8 @@ import pytest
 from agents import report
 from agents.evaluation import FIGURES, Outcomes, counted, evaluate, play, run_episodes
 from agents.plot import COLOURS, png
-from agents.provenance import to_json
 from agents.registry import RULES, make_policy
+from splitenv.provenance import to_json
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 from splitenv.tables import fleet
