@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from splitenv.context import Context
-from splitenv.profiles.catalogue import load_gpu, load_model
+from splitenv.names import names_of
 from splitenv.runtime.policies import load_rule
 from splitenv.scenario import Scenario
 from splitenv.simulation import NO_RESET
-from splitenv.tables import fleet
 
 if TYPE_CHECKING:
     from splitenv.simulator import Simulator
@@ -204,6 +203,8 @@ def simulate(
             break
         decisions = 2 * length  # a burst: more requests came than the mean load says
     requests = tuple(_requests(simulator, *played))
+    names = names_of(scenario)
+    gpus = int(simulator.belief.clock["gpus"][0])
     return Timeline(
         scenario=scenario,
         policy=policy,
@@ -211,10 +212,13 @@ def simulate(
         seconds=seconds,
         requests=requests,
         batches=tuple(_batches(simulator.record[0, : len(requests)])),
-        gpus=_gpu_names(scenario, int(simulator.belief.clock["gpus"][0])),
-        devices=tuple((_device_name(d.name, d.faster), d.tier) for d in fleet(scenario)),
-        models=tuple(load_model(workload.model).name for workload in scenario.models),
-        classes=tuple(scenario.sla),
+        gpus=tuple(
+            f"{names.gpu_types[kind]} {number}"
+            for number, kind in enumerate(simulator.tables.pool[:gpus], start=1)
+        ),
+        devices=tuple(zip(names.devices, names.tiers, strict=True)),
+        models=names.models,
+        classes=names.classes,
     )
 
 
@@ -359,12 +363,3 @@ def _batches(record: Array) -> Iterator[Batch]:
                 end=float(record["finish"][members].max()),
                 members=tuple((members + 1).tolist()),
             )
-
-
-def _gpu_names(scenario: Scenario, count: int) -> tuple[str, ...]:
-    name = load_gpu(scenario.pool.gpu).name
-    return tuple(f"{name} {gpu + 1}" for gpu in range(count))
-
-
-def _device_name(name: str, faster: float) -> str:
-    return f"{name}, {faster:g}x faster" if faster != 1.0 else name
