@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -15,8 +18,9 @@ from agents.command_line import run_app
 from agents.evaluation import Evaluation, evaluate, run_episodes
 from agents.policy import Policy
 from agents.registry import PolicyError, make_policy, split_specs
-from splitenv.files import write_files
+from splitenv.files import OutputError, write_files
 from splitenv.provenance import to_json
+from splitenv.records import require_pyarrow, write_parquet
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
 RULES = "all-cloud,all-device,latency-bound,latency-bound-batching,neurosurgeon,joint-greedy"
@@ -43,6 +47,10 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for evaluation.json, .csv and .png.")] = Path(
         "runs/evaluation"
     ),
+    records: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a Parquet file a policy, with a row for every request."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON instead of the table.")
     ] = False,
@@ -57,7 +65,9 @@ def run(
     specs = list(dict.fromkeys(split_specs(policies)))
     if not specs:
         raise PolicyError("--policies names no policy")
-    evaluations = compare({spec: make_policy(spec) for spec in specs}, chosen, episodes, seed)
+    files = _record_files(records, specs) if records is not None else {}
+    made = {spec: make_policy(spec) for spec in specs}
+    evaluations = compare(made, chosen, episodes, seed, files)
     result = to_json(report.as_dict(evaluations, chosen, episodes, seed))
     if as_json:
         print(result, end="")
@@ -72,12 +82,35 @@ def run(
         }
     )
     print(f"wrote {out}/evaluation.json, .csv and .png", file=sys.stderr)
+    for path in files.values():
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _record_files(folder: Path, specs: list[str]) -> dict[str, Path]:
+    """Name a file for the records of each policy, before time is spent on playing."""
+    require_pyarrow()
+    if folder.suffix == ".parquet" or folder.is_file():
+        raise OutputError(f"--records must name a folder, for one file a policy; got {folder}")
+    names: dict[str, str] = {}
+    for spec in specs:
+        name = re.sub(r"[^\w.,=-]+", "-", spec)  # of a path, for one
+        while name in names.values():
+            name += "-"
+        names[spec] = name
+    return {spec: folder / f"{name}.parquet" for spec, name in names.items()}
 
 
 def compare(
-    policies: dict[str, Policy], scenario: Scenario, episodes: int, seed: int
+    policies: dict[str, Policy],
+    scenario: Scenario,
+    episodes: int,
+    seed: int,
+    record_files: dict[str, Path],
 ) -> list[Evaluation]:
-    """Evaluate policies by label against all-cloud, with a progress bar on stderr."""
+    """Evaluate policies by label against all-cloud, with a progress bar on stderr.
+
+    The records of those with a file in ``record_files`` go there as soon as it has played.
+    """
     terminal = Console(stderr=True)
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task("all-cloud", total=episodes * (1 + len(policies)))
@@ -91,6 +124,8 @@ def compare(
         evaluations = []
         for label, policy in policies.items():
             bar.update(task, description=label)
+            kept: list[npt.NDArray[Any]] = []
+            file = record_files.get(label)
             evaluations.append(
                 evaluate(
                     policy,
@@ -100,8 +135,17 @@ def compare(
                     label=label,
                     reference=reference,
                     progress=advance,
+                    keep=kept.append if file else None,
                 )
             )
+            if file:
+                seeds = range(seed, seed + episodes)
+                about = {
+                    "policy": label,
+                    "policy_description": policy.describe(),
+                    "uncounted_requests_at_each_end": scenario.warmup,
+                }
+                write_parquet(file, np.concatenate(kept), scenario, seeds, about)
     return evaluations
 
 

@@ -25,6 +25,7 @@ from splitenv.tables import fleet
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 Progress = Callable[[int], None]
+Keep = Callable[[Array], None]
 
 RESAMPLES = 1000
 QUANTILES = (0.5, 0.95, 0.99)
@@ -124,6 +125,7 @@ def evaluate(
     label: str | None = None,
     reference: Outcomes | None = None,
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> Evaluation:
     """Run a policy through episodes of a scenario and measure it.
 
@@ -139,8 +141,10 @@ def evaluate(
         All-cloud's outcomes in the same episodes; run here if not given.
     progress
         Called with the number of episodes that have ended since its last call.
+    keep
+        Called with the policy's records of those episodes, shape (E, decisions).
     """
-    outcomes = run_episodes(policy, scenario, episodes, seed, envs, progress=progress)
+    outcomes = run_episodes(policy, scenario, episodes, seed, envs, progress=progress, keep=keep)
     if reference is None:
         reference = run_episodes(AllCloud(), scenario, episodes, seed, envs)
     return Evaluation(
@@ -163,6 +167,7 @@ def run_episodes(
     envs: int = CHUNK,
     *,
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> Outcomes:
     """Run a policy through episodes ``seed`` to ``seed + episodes - 1``, in chunks of ``envs``."""
     chunks = []
@@ -171,6 +176,8 @@ def run_episodes(
         simulator = Simulator(scenario, rows, record=True)
         play(policy, simulator, seed + first + np.arange(rows))
         chunks.append(_outcomes(simulator, first))
+        if keep is not None:
+            keep(simulator.record)
         if progress is not None:
             progress(rows)
     return _join(chunks)

@@ -20,6 +20,7 @@ LIBRARIES = (
     "numba",
     "numpy",
     "onnxruntime",
+    "pyarrow",
     "sb3-contrib",
     "scipy",
     "splitenv",

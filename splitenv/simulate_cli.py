@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitenv.files import write_files
+from splitenv.records import require_pyarrow, to_parquet
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 from splitenv.timeline import SimulateError, Timeline, simulate
 
@@ -43,6 +45,9 @@ def command(
     trace: Annotated[
         Path | None, typer.Option(help="Write the events to this JSON, for Perfetto or Chrome.")
     ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Write a row for every request to this .parquet file.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of the table.")
     ] = False,
@@ -52,8 +57,9 @@ def command(
     Example: python -m splitenv simulate --scenario sd-mobile --seconds 60 --timeline out.html
     """
     duration = _duration(seconds)
+    _check(timeline, trace, records)
     played = _play(_load(scenario, settings or []), policy, seed, duration)
-    contents = _render(played, timeline, trace)
+    contents = _render(played, timeline, trace, records)
     write_files(contents)
     if as_json:
         about = {"scenario": played.scenario.name, "policy": policy, "seed": seed}
@@ -79,6 +85,18 @@ def _duration(text: str) -> float:
         raise SimulateError(f"--seconds must be a number, got {text!r}") from None
 
 
+def _check(timeline: Path | None, trace: Path | None, records: Path | None) -> None:
+    """Refuse what could not be written, before time is spent on playing."""
+    options = {"--timeline": timeline, "--trace": trace, "--records": records}
+    for (one, path), (other, same) in combinations(options.items(), 2):
+        if path is not None and path == same:
+            raise SimulateError(f"{one} and {other} name the same file, {path}")
+    if records is not None:
+        if records.suffix != ".parquet":
+            raise SimulateError(f"--records must end in .parquet, got {records}")
+        require_pyarrow()
+
+
 def _play(scenario: Scenario, policy: str, seed: int, seconds: float) -> Timeline:
     terminal = Console(stderr=True)
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
@@ -88,17 +106,26 @@ def _play(scenario: Scenario, policy: str, seed: int, seconds: float) -> Timelin
         )
 
 
-def _render(played: Timeline, timeline: Path | None, trace: Path | None) -> dict[Path, bytes]:
+def _render(
+    played: Timeline, timeline: Path | None, trace: Path | None, records: Path | None
+) -> dict[Path, bytes]:
     from splitenv.timeline_page import page
     from splitenv.trace import trace_json
 
-    if timeline is not None and timeline == trace:
-        raise SimulateError(f"--timeline and --trace name the same file, {timeline}")
     contents = {}
     if timeline is not None:
         contents[timeline] = page(played).encode()
     if trace is not None:
         contents[trace] = trace_json(played).encode()
+    if records is not None:
+        # The episode as it was played: until then its length followed from the seconds.
+        length = {"decisions": len(played.requests)}
+        contents[records] = to_parquet(
+            played.record,
+            played.scenario.model_copy(update=length),
+            [played.seed],
+            {"policy": played.policy, "seconds": played.seconds},
+        )
     return contents
 
 

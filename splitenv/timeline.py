@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -130,6 +130,8 @@ class Timeline:
         In the order of arrival and of launch.
     gpus, devices, models, classes
         What the indices stand for; a device is its name and its tier.
+    record
+        What the simulator kept of the requests, shape (1, requests).
     """
 
     scenario: Scenario
@@ -142,6 +144,7 @@ class Timeline:
     devices: tuple[tuple[str, str], ...]
     models: tuple[str, ...]
     classes: tuple[str, ...]
+    record: Array = field(repr=False, compare=False)
 
     def summary(self) -> dict[str, float]:
         """What came of it, over all requests and without a warm-up."""
@@ -203,6 +206,7 @@ def simulate(
             break
         decisions = 2 * length  # a burst: more requests came than the mean load says
     requests = tuple(_requests(simulator, *played))
+    record = simulator.record[:, : len(requests)]
     names = names_of(scenario)
     gpus = int(simulator.belief.clock["gpus"][0])
     return Timeline(
@@ -211,7 +215,7 @@ def simulate(
         seed=seed,
         seconds=seconds,
         requests=requests,
-        batches=tuple(_batches(simulator.record[0, : len(requests)])),
+        batches=tuple(_batches(record[0])),
         gpus=tuple(
             f"{names.gpu_types[kind]} {number}"
             for number, kind in enumerate(simulator.tables.pool[:gpus], start=1)
@@ -219,6 +223,7 @@ def simulate(
         devices=tuple(zip(names.devices, names.tiers, strict=True)),
         models=names.models,
         classes=names.classes,
+        record=record,
     )
 
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
-from evaluate import main
+from evaluate import _record_files, main
 
 QUICK = [
     "--scenario",
@@ -63,6 +65,61 @@ def test_a_policy_named_twice_is_evaluated_once(
     assert len(json.loads(capsys.readouterr().out)["policies"]) == 1
 
 
+def test_records_are_a_file_a_policy_with_every_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new" / "records"
+    specs = "all-cloud,latency-bound:margin=0.2"
+
+    assert run(
+        "--policies", specs, "--seed", "5", "--out", str(tmp_path / "out"), "--json",
+        "--records", str(folder),
+    ) == 0  # fmt: skip
+
+    figures = {
+        policy["label"]: policy["figures"]
+        for policy in json.loads(capsys.readouterr().out)["policies"]
+    }
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "all-cloud.parquet",
+        "latency-bound-margin=0.2.parquet",
+    ]
+    for path in folder.iterdir():
+        table = parquet.read_table(path)
+        about = json.loads(table.schema.metadata[b"splitenv"])
+        assert about["seeds"] == [5, 6]
+        left_out = about["uncounted_requests_at_each_end"]
+        counted = [row for row in table.to_pylist() if left_out <= row["index"] < 200 - left_out]
+        in_time = sum(row["outcome"] == "in time" for row in counted)
+        seconds = sum(row["gpu_seconds"] for row in counted)
+        figure = figures[about["policy"]]
+        assert table.num_rows == 400
+        assert figure["attainment"]["value"] == pytest.approx(in_time / len(counted))
+        assert figure["gpu_seconds"]["value"] == pytest.approx(seconds / len(counted))
+
+
+def test_policies_whose_names_differ_in_signs_alone_keep_files_of_their_own() -> None:
+    files = _record_files(Path("records"), ["ppo:runs/x", "ppo:runs-x", "ppo-runs:x"])
+    assert [path.name for path in files.values()] == [
+        "ppo-runs-x.parquet",
+        "ppo-runs-x-.parquet",
+        "ppo-runs-x--.parquet",
+    ]
+
+
+def test_pyarrow_is_needed_for_records_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    out, records = tmp_path / "out", tmp_path / "records"
+
+    assert run("--policies", "all-cloud", "--out", str(out), "--records", str(records)) == 1
+    said = "error: records need pyarrow: pip install splitenv[records]\n"
+    assert capsys.readouterr().err == said
+    assert not list(tmp_path.iterdir())
+    assert run("--policies", "all-cloud", "--out", str(out)) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,6 +129,9 @@ def test_a_policy_named_twice_is_evaluated_once(
         (["--policies", ","], "--policies names no policy"),
         (["--set", "laod=1"], "there is no field 'laod'"),
         (["--set", "load=-1"], "load"),
+        (["--records", "out.parquet"], "--records must name a folder, for one file a policy"),
+        (["--records", __file__], "--records must name a folder, for one file a policy"),
+        (["--records", f"{__file__}/records"], f"cannot write {__file__}/records/"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("torch", "numba", "matplotlib", "stable_baselines3")
+HEAVY = ("torch", "numba", "matplotlib", "stable_baselines3", "pyarrow")
 
 
 def modules_after(statement):
@@ -14,6 +14,10 @@ def modules_after(statement):
 
 def test_the_package_imports_nothing_heavy():
     assert not modules_after("import splitenv").intersection(HEAVY)
+
+
+def test_records_that_nobody_asks_for_import_no_pyarrow():
+    assert "pyarrow" not in modules_after("import splitenv.records, splitenv.simulate_cli")
 
 
 def test_the_environment_imports_neither_torch_nor_matplotlib():

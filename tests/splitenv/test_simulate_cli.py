@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from splitenv.cli import main
 
@@ -49,6 +51,33 @@ def test_the_table_names_what_was_played(capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr().out
     for word in ("sd-mobile", "all-cloud", "in time", "GPU seconds", "mean batch"):
         assert word in printed
+
+
+def test_records_have_a_row_for_every_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, policy = tmp_path / "new" / "out.parquet", "latency-bound:margin=0.1"
+
+    assert run("--policy", policy, "--seed", "3", "--records", str(path), "--json") == 0
+
+    printed = json.loads(capsys.readouterr().out)
+    table = parquet.read_table(path)
+    about = json.loads(table.schema.metadata[b"splitenv"])
+    assert table.num_rows == printed["requests"] == about["scenario"]["decisions"]
+    assert table["outcome"].to_pylist().count("in time") == printed["in_time"]
+    assert sum(table["gpu_seconds"].to_pylist()) == pytest.approx(printed["gpu_seconds"])
+    assert max(table["arrival"].to_pylist()) <= 15.0
+    assert (about["policy"], about["seconds"], about["seeds"]) == (policy, 15.0, [3])
+
+
+def test_records_without_pyarrow_are_refused_before_playing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("splitenv.simulate_cli.simulate", lambda *_: pytest.fail("played"))
+    assert run("--records", str(tmp_path / "out.parquet")) == 1
+    said = "error: records need pyarrow: pip install splitenv[records]\n"
+    assert capsys.readouterr().err == said
 
 
 def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
@@ -95,6 +124,8 @@ def test_a_scenario_of_your_own_cannot_end_the_data_or_the_title(tmp_path: Path)
         (["--seconds", "1e9"], "more than the 200000 requests"),
         (["--set", "decisions=10"], "--seconds"),
         (["--set", "lode=1"], "no field 'lode'"),
+        (["--records", "out.csv"], "--records must end in .parquet, got out.csv"),
+        (["--records", "a.parquet", "--trace", "a.parquet"], "name the same file, a.parquet"),
     ],
 )
 def test_what_cannot_be_played_is_one_sentence_and_nothing_is_written(
@@ -117,11 +148,16 @@ def test_an_unwritable_path_leaves_both_files_as_they_were(
     page.write_text("before")
     file.write_text("a file")
     folder.mkdir()
-    for trace in (folder, file / "out.json", page):
-        assert run("--timeline", str(page), "--trace", str(trace)) == 1
+    for option, path in (
+        ("--trace", folder),
+        ("--trace", file / "out.json"),
+        ("--trace", page),
+        ("--records", file / "out.parquet"),
+    ):
+        assert run("--timeline", str(page), option, str(path)) == 1
         printed = capsys.readouterr()
         assert printed.out == ""
-        assert str(trace) in printed.err
+        assert str(path) in printed.err
         assert printed.err.count("\n") == 1
         assert page.read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "out.html"]
