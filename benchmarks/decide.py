@@ -1,6 +1,6 @@
 """How long one decision takes in production, from the raw request.
 
-    python -m benchmarks.decide --bundle bundles/x --rule-bundle bundles/lb
+    python -m benchmarks.decide --bundle bundles/x --rule-bundle bundles/lb [--save]
 
 Replays simulated episodes of each bundle's scenario; a decision is timed from its client's report
 over the arrival to the answer, so with everything that the request costs. Also: cold start in a
@@ -30,6 +30,7 @@ from agents.export import export
 from agents.ppo import SB3Policy, build_model, load_hyperparameters, training_env
 from agents.registry import make_policy
 from agents.replay import Episodes, event_log, simulate
+from benchmarks.history import keep, output_options
 from benchmarks.machine import machine_facts
 from splitenv.provenance import provenance, write_json
 from splitenv.runtime import Arrival, ClientReport, Scheduler
@@ -55,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decide", description=__doc__)
     parser.add_argument("--bundle", type=Path, help="of a learned policy")
     parser.add_argument("--rule-bundle", type=Path)
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    output_options(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         learned = options.bundle or _export_untrained(Path(place) / "ppo")
@@ -63,8 +64,12 @@ def main() -> None:
         results = {name: measure(folder) for name, folder in (("ppo", learned), ("rule", rule))}
         results["sb3"] = measure_sb3(read_bundle(learned))
     show(results)
-    if options.out:
-        write_json(options.out, {**results, "machine": machine_facts(), "provenance": provenance()})
+    keep("decide", headline(results), results, options)
+
+
+def headline(results: dict[str, Any]) -> str:
+    learned = results["ppo"]
+    return f"{learned['p50_ms']:.3f} ms a decision, 99% within {learned['p99_ms']:.3f} ms"
 
 
 def measure(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Decisions per second: the kernel, the Gymnasium API, and the environment's share of training.
 
-    python -m benchmarks.env_speed [--scenario sd-mobile] [--out results.json]
+    python -m benchmarks.env_speed [--scenario sd-mobile] [--out results.json] [--save]
 
 Random actions, episodes restarted as they end. Each figure is the median of seven runs of half a
 second, after a second of warming up.
@@ -9,10 +9,8 @@ second, after a second of warming up.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -21,73 +19,34 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.ppo import build_model, load_hyperparameters, training_env
-from benchmarks.machine import machine_facts
-from splitenv.provenance import provenance, write_json
+from benchmarks.history import keep, output_options
+from benchmarks.timing import THOROUGH, gymnasium_rate, kernel_rate
 from splitenv.scenario import load_scenario
 from splitenv.simulator import Simulator
-
-RUNS, SECONDS = 7, 0.5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.env_speed", description=__doc__)
     parser.add_argument("--scenario", default="sd-mobile")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    output_options(parser)
     options = parser.parse_args()
     rows: list[tuple[str, int, int, float]] = []
     for threads in (1, 2):
         for envs in (1, 64, 1024, 4096):
             if envs >= threads:
-                speed = kernel_speed(options.scenario, envs, threads)
+                speed = kernel_rate(options.scenario, envs, threads)
                 rows.append(("kernel", envs, threads, speed))
-    rows.append(("gymnasium vector", 1024, 1, vector_speed(options.scenario, 1024)))
+    rows.append(("gymnasium vector", 1024, 1, gymnasium_rate(options.scenario, 1024)))
     rows.append(("gymnasium env", 1, 1, single_speed(options.scenario)))
     share = training_share(options.scenario)
     show(rows, share)
-    if options.out:
-        names = ("what", "envs", "threads", "decisions_per_s")
-        figures = {
-            "scenario": options.scenario,
-            "speed": [dict(zip(names, row, strict=True)) for row in rows],
-            "training": share,
-        }
-        write_json(options.out, {**figures, "machine": machine_facts(), "provenance": provenance()})
-
-
-def per_second(step: Callable[[int], None], decisions: int) -> float:
-    """Median decisions per second of ``step``, which makes ``decisions`` at a time."""
-    _run(step, 2 * SECONDS)
-    return statistics.median(_run(step, SECONDS) * decisions for _ in range(RUNS))
-
-
-def _run(step: Callable[[int], None], seconds: float) -> float:
-    start = time.perf_counter()
-    calls = 0
-    while (now := time.perf_counter()) - start < seconds:
-        step(calls)
-        calls += 1
-    return calls / (now - start)
-
-
-def kernel_speed(scenario: str, envs: int, threads: int) -> float:
-    simulator = Simulator(load_scenario(scenario), envs, stagger=True, threads=threads)
-    actions = np.random.default_rng(0).integers(0, simulator.actions, (64, envs))
-    simulator.seed(range(envs))
-    simulator.reset()
-    return per_second(lambda call: simulator.step(actions[call % 64]), envs)
-
-
-def vector_speed(scenario: str, envs: int) -> float:
-    env = gymnasium.make_vec(
-        "splitenv:splitenv/SplitInference-v0",
-        num_envs=envs,
-        vectorization_mode="vector_entry_point",
-        scenario=scenario,
-        stagger=True,
-    )
-    actions = np.random.default_rng(0).integers(0, env.single_action_space.n, (64, envs))
-    env.reset(seed=0)
-    return per_second(lambda call: env.step(actions[call % 64]), envs)
+    names = ("what", "envs", "threads", "decisions_per_s")
+    figures = {
+        "scenario": options.scenario,
+        "speed": [dict(zip(names, row, strict=True)) for row in rows],
+        "training": share,
+    }
+    keep("env_speed", headline(rows), figures, options)
 
 
 def single_speed(scenario: str) -> float:
@@ -99,7 +58,7 @@ def single_speed(scenario: str) -> float:
         if env.step(actions[call % 4096])[3]:
             env.reset()
 
-    return per_second(step, 1)
+    return THOROUGH.measure(step)
 
 
 def training_share(scenario: str) -> dict[str, Any]:
@@ -129,6 +88,11 @@ def _timed(method: Callable[..., Any], spent: list[float]) -> Callable[..., Any]
         return result
 
     return timed
+
+
+def headline(rows: list[tuple[str, int, int, float]]) -> str:
+    speeds = {row[:3]: row[3] for row in rows}
+    return f"{speeds['kernel', 1024, 1]:,.0f} decisions/s at 1,024 environments, one thread"
 
 
 def show(rows: list[tuple[str, int, int, float]], share: dict[str, Any]) -> None:
