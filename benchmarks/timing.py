@@ -1,8 +1,13 @@
-"""How the benchmarks take time: of simulators, of vectorised environments."""
+"""How the benchmarks take time: of simulators, of vectorised environments, of the first use."""
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +21,20 @@ from splitenv.simulator import Simulator
 
 TURNS = 64
 """Rows of random actions that a measurement goes through again and again."""
+
+_FIRST_USE = """
+import json, sys, time
+start = time.perf_counter()
+import numpy as np
+from splitenv.scenario import load_scenario
+from splitenv.simulator import Simulator
+imported = time.perf_counter()
+simulator = Simulator(load_scenario(sys.argv[1]), 1)
+simulator.seed([0])
+simulator.reset()
+simulator.step(np.zeros(1, np.int64))
+print(json.dumps({"import_s": imported - start, "step_s": time.perf_counter() - imported}))
+"""
 
 
 @dataclass(frozen=True)
@@ -92,3 +111,20 @@ def vector_rate(env: Any, actions: int, pace: Pace = THOROUGH) -> float:
 def random_actions(envs: int, actions: range) -> np.ndarray[Any, Any]:
     """Rows of uniform actions, shape (TURNS, envs)."""
     return np.random.default_rng(0).integers(actions.start, actions.stop, (TURNS, envs))
+
+
+def first_use(scenario: str) -> dict[str, dict[str, float]]:
+    """Seconds to import and to make the first step in a fresh process, compiling and cached."""
+    with tempfile.TemporaryDirectory() as cache:
+        return {name: _first_use(scenario, cache) for name in ("compiling", "cached")}
+
+
+def _first_use(scenario: str, cache: str) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_USE, scenario],
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout))
