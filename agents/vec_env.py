@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from splitenv.features import bounds
 from splitenv.simulator import SAME_STEP, Simulator
-from splitenv.state import METRICS
+from splitenv.truth import METRICS
 
 Array = npt.NDArray[Any]
 Infos = list[dict[str, Any]]

@@ -32,7 +32,6 @@ from agents.registry import make_policy
 from agents.replay import Episodes, event_log, simulate
 from benchmarks.history import keep, output_options
 from benchmarks.machine import machine_facts
-from splitenv.provenance import provenance, write_json
 from splitenv.runtime import Arrival, ClientReport, Scheduler
 from splitenv.runtime.bundle import Bundle, read_bundle
 from splitenv.scenario import Scenario, load_scenario

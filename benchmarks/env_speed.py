@@ -25,6 +25,14 @@ from splitenv.scenario import load_scenario
 from splitenv.simulator import Simulator
 
 
+EVERYTHING_ON: dict[str, dict[str, Any]] = {
+    "everything on": {},
+    "everything on, continuous": {"serving": "continuous"},
+}
+"""Of ``sd-mobile-rough``: throttling, background load, sessions, TCP start-up, two types of GPU,
+bursts and load steps; in both serving modes."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.env_speed", description=__doc__)
     parser.add_argument("--scenario", default="sd-mobile")
@@ -36,6 +44,9 @@ def main() -> None:
             if envs >= threads:
                 speed = kernel_rate(options.scenario, envs, threads)
                 rows.append(("kernel", envs, threads, speed))
+    for what, changes in EVERYTHING_ON.items():
+        rough = load_scenario("sd-mobile-rough", changes)
+        rows.append((f"kernel, {what}", 1024, 1, kernel_rate(rough, 1024, 1)))
     rows.append(("gymnasium vector", 1024, 1, gymnasium_rate(options.scenario, 1024)))
     rows.append(("gymnasium env", 1, 1, single_speed(options.scenario)))
     share = training_share(options.scenario)

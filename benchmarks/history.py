@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from splitenv.provenance import provenance, write_json
 from benchmarks.machine import machine_facts
+from splitenv.provenance import provenance, write_json
 
 FOLDER = Path(__file__).resolve().parent / "results"
 

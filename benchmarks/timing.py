@@ -16,7 +16,7 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 
-from splitenv.scenario import load_scenario
+from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 
 TURNS = 64
@@ -26,7 +26,7 @@ _FIRST_USE = """
 import json, sys, time
 start = time.perf_counter()
 import numpy as np
-from splitenv.scenario import load_scenario
+from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 imported = time.perf_counter()
 simulator = Simulator(load_scenario(sys.argv[1]), 1)
@@ -68,7 +68,7 @@ THOROUGH = Pace()
 QUICK = Pace(runs=3, seconds=0.1)
 
 
-def kernel_rate(scenario: str, envs: int, threads: int, pace: Pace = THOROUGH) -> float:
+def kernel_rate(scenario: str | Scenario, envs: int, threads: int, pace: Pace = THOROUGH) -> float:
     """Decisions per second of the kernel alone."""
     simulator = Simulator(load_scenario(scenario), envs, stagger=True, threads=threads)
     return pace.measure(stepper(simulator)) * envs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from splitenv.state import Belief, Settings, Tables, Truth
+from splitenv.state import Belief, Tables
+from splitenv.truth import Settings, Truth
 
 IN_TIME, LATE, DROPPED = 1, 2, 3
 
@@ -32,6 +33,28 @@ def clear_metrics(truth: Truth, env: int) -> None:
     metrics.launches = 0.0
 
 
+def clear_ledger(truth: Truth, env: int) -> None:
+    """Set the sums of the running episode by tenant and SLA class to zero."""
+    for model in range(truth.ledger.shape[1]):
+        for sla in range(truth.ledger.shape[2]):
+            entry = truth.ledger[env, model, sla]
+            entry.requests = 0.0
+            entry.violations = 0.0
+            entry.dropped = 0.0
+            entry.cloud_requests = 0.0
+            entry.gpu_seconds = 0.0
+            entry.reference_gpu_seconds = 0.0
+            entry.latency = 0.0
+            entry.cost = 0.0
+
+
+def keep_ledger(truth: Truth, env: int) -> None:
+    """Keep the ended episode's sums by tenant and SLA class."""
+    for model in range(truth.ledger.shape[1]):
+        for sla in range(truth.ledger.shape[2]):
+            truth.finished_ledger[env, model, sla] = truth.ledger[env, model, sla]
+
+
 def account(
     tables: Tables,
     settings: Settings,
@@ -39,6 +62,7 @@ def account(
     env: int,
     index: int,
     model: int,
+    sla: int,
     seconds: float,
     cost: float,
     complete: float,
@@ -62,19 +86,29 @@ def account(
         record.batch = members
     if index < settings.warmup or index >= truth.world[env].length - settings.warmup:
         return
+    # Sums instead of branches: nobody can foresee which way they would go.
+    violated = 0.0 if outcome == IN_TIME else 1.0
+    dropped = 1.0 if outcome == DROPPED else 0.0
+    latency = 0.0 if outcome == DROPPED else complete - arrival
+    on_cloud = 1.0 if members > 0 else 0.0
+    entry = truth.ledger[env, model, sla]
+    entry.requests += 1.0
+    entry.violations += violated
+    entry.dropped += dropped
+    entry.cloud_requests += on_cloud
+    entry.gpu_seconds += seconds
+    entry.reference_gpu_seconds += tables.reference[model]
+    entry.latency += latency
+    entry.cost += cost
     metrics.requests += 1.0
+    metrics.violations += violated
+    metrics.dropped += dropped
+    metrics.cloud_requests += on_cloud
+    metrics.batch_members += members
     metrics.gpu_seconds += seconds
     metrics.reference_gpu_seconds += tables.reference[model]
+    metrics.latency += latency
     metrics.cost += cost
-    if outcome != IN_TIME:
-        metrics.violations += 1.0
-    if outcome == DROPPED:
-        metrics.dropped += 1.0
-    else:
-        metrics.latency += complete - arrival
-    if members > 0:
-        metrics.cloud_requests += 1.0
-        metrics.batch_members += members
 
 
 def record_decision(tables: Tables, belief: Belief, truth: Truth, env: int, action: int) -> None:

@@ -6,6 +6,10 @@ what it saw in training. Plain scalar functions, see :mod:`splitenv.physics`.
 
 from __future__ import annotations
 
+from splitenv.disciplines import DEFERRED, NEVER, SLACK
+from splitenv.heap import push
+from splitenv.physics import Prospect, download_time, ready_time
+from splitenv.queues import insert, late_apart, leave_queue, retire
 from splitenv.state import Belief, Tables
 
 FAST_MEMORY = 8
@@ -29,31 +33,48 @@ def clear(tables: Tables, belief: Belief, env: int, gpus: int) -> None:
         queue = belief.queue[env, model]
         queue.size = 0
         queue.uploading = 0
+        queue.held = 0
         queue.launch_at = 0.0
-        queue.stale = 1
+        queue.planned_for = -1
         queue.arrivals = 0
         queue.last_arrival = 0.0
         queue.gap_fast = tables.prior_gap * models
         queue.gap_slow = tables.prior_gap * models
         queue.rate_fast = 1.0 / queue.gap_fast
+    for row in range(2 * models):
+        line = belief.line[env, row]
+        line.first = 0
+        line.size = 0
+        line.varieties = 0
+        for placement in range(belief.variety.shape[2]):
+            belief.variety[env, row, placement] = 0
     for gpu in range(belief.gpu.shape[1]):
         belief.gpu[env, gpu].free_at = 0.0
+        belief.gpu[env, gpu].members = 0
+        if tables.continuous:
+            belief.phase[env, gpu].look_at = NEVER
     for client in range(belief.client.shape[1]):
         belief.client[env, client].device_free = 0.0
 
 
-def arrive(belief: Belief, env: int, model: int, now: float) -> None:
-    """A request of ``model`` arrives: renew the estimates of the time between arrivals.
+def arrive(tables: Tables, belief: Belief, env: int, model: int, now: float) -> None:
+    """A request of ``model`` arrives: set late ones apart, renew the estimates of the load.
 
     Means over the last 8 and 64 gaps, as exponential averages that start from the prior.
     """
     belief.clock[env].now = now
+    retire(tables, belief, env, model, now)
     queue = belief.queue[env, model]
     if queue.arrivals > 0:
         gap = now - queue.last_arrival
         seen = queue.arrivals + 1
-        queue.gap_fast += (gap - queue.gap_fast) / min(seen, FAST_MEMORY)
-        queue.gap_slow += (gap - queue.gap_slow) / min(seen, SLOW_MEMORY)
+        if seen >= SLOW_MEMORY:
+            # Powers of two: the same to the last bit as the divisions below, and cheap.
+            queue.gap_fast += (gap - queue.gap_fast) * (1.0 / FAST_MEMORY)
+            queue.gap_slow += (gap - queue.gap_slow) * (1.0 / SLOW_MEMORY)
+        else:
+            queue.gap_fast += (gap - queue.gap_fast) / min(seen, FAST_MEMORY)
+            queue.gap_slow += (gap - queue.gap_slow) / min(seen, SLOW_MEMORY)
         # Requests that come in the same instant must not make the rate infinite.
         queue.gap_fast = max(queue.gap_fast, 1e-6)
         queue.gap_slow = max(queue.gap_slow, 1e-6)
@@ -71,25 +92,31 @@ def send_to_device(tables: Tables, belief: Belief, env: int) -> None:
 
 
 def send_to_cloud(
-    tables: Tables, belief: Belief, env: int, placement: int, hold: float, ready: float, index: int
+    tables: Tables,
+    belief: Belief,
+    env: int,
+    view: Prospect,
+    action: int,
+    index: int,
 ) -> int:
     """The pending request goes to the cloud: give it a slot and its GPU deadline D.
 
-    ``ready`` is the predicted ready time. Returns the slot; the caller has seen that one is free.
+    Returns the slot; the caller has seen that one is free.
     """
     clock = belief.clock[env]
     model = clock.model
+    placement = tables.action_placement[action]
     clock.free_slots -= 1
     slot = belief.free[env, clock.free_slots]
-    request = belief.request[env, slot]
-    request.arrival = clock.arrival
+    request = belief.request[slot, env]
     request.client = clock.client
     request.model = model
     request.placement = placement
     request.index = index
-    request.hold = hold
-    request.ready = ready
-    request.download = 0.5 * clock.rtt + tables.down[model, placement] * clock.down_pace
+    request.action = action
+    request.ready = ready_time(view, placement)
+    request.place = -1
+    request.download = download_time(view, placement)
     request.tail = tables.tail[clock.device, model, placement] * clock.speed
     request.gpu_deadline = clock.deadline - request.download - request.tail
     head = tables.head[clock.device, model, placement] * clock.speed
@@ -103,71 +130,68 @@ def send_to_cloud(
 
 
 def become_ready(tables: Tables, belief: Belief, env: int, slot: int, now: float) -> None:
-    """A request's data is in the cloud: queue it by D and start its hold.
+    """A request's data is in the cloud: queue it and start its hold.
 
     ``expires = r + h max(0, slack(1))`` with ``slack(1) = D - r - GPU time alone``.
     """
     clock = belief.clock[env]
-    request = belief.request[env, slot]
+    request = belief.request[slot, env]
     model = request.model
     queue = belief.queue[env, model]
     request.ready = now
-    alone = tables.alone[tables.pool[0], model, request.placement, 1]
-    request.expires = now + request.hold * max(0.0, request.gpu_deadline - now - alone)
-    position = queue.size
-    while position > 0:
-        before = belief.request[env, belief.waiting[env, model, position - 1]]
-        if before.gpu_deadline < request.gpu_deadline or (
-            before.gpu_deadline == request.gpu_deadline and before.index < request.index
-        ):
-            break
-        belief.waiting[env, model, position] = belief.waiting[env, model, position - 1]
-        position -= 1
-    belief.waiting[env, model, position] = slot
+    request.expires = now
+    if tables.discipline == SLACK:
+        alone = tables.alone[0, model, request.placement, 1]
+        slack = max(0.0, request.gpu_deadline - now - alone)
+        request.expires = now + tables.action_hold[request.action] * slack
+    elif tables.discipline == DEFERRED:
+        request.expires = NEVER
+    row = 2 * model
+    if late_apart(tables) and (
+        now + tables.soonest[model, request.placement] > request.gpu_deadline
+    ):
+        row += 1
+    insert(tables, belief, env, row, slot)
+    if request.expires > now:
+        push(belief.held, belief, env, model, queue.held, request.expires, slot)
+        queue.held += 1
     queue.size += 1
     queue.uploading -= 1
-    queue.stale = 1
+    queue.planned_for = -1
     clock.waiting += 1
     clock.uploading -= 1
     clock.now = now
 
 
-def leave_queue(belief: Belief, env: int, model: int, members: int) -> None:
-    """Take ``belief.members[env, :members]`` out of the queue and free their slots."""
+def release(belief: Belief, env: int, slot: int) -> None:
+    """Free the slot of a request that has left the cloud's hands."""
     clock = belief.clock[env]
-    queue = belief.queue[env, model]
-    for member in range(members):
-        slot = belief.members[env, member]
-        belief.request[env, slot].hold = -1.0
-        belief.free[env, clock.free_slots] = slot
-        clock.free_slots += 1
-    kept = 0
-    for position in range(queue.size):
-        slot = belief.waiting[env, model, position]
-        if belief.request[env, slot].hold >= 0.0:
-            belief.waiting[env, model, kept] = slot
-            kept += 1
-    clock.waiting -= queue.size - kept
-    queue.size = kept
-    queue.stale = 1
+    belief.free[env, clock.free_slots] = slot
+    clock.free_slots += 1
+
+
+def expect_back(belief: Belief, env: int, slot: int, finish: float) -> None:
+    """A request is to leave its GPU at ``finish``: note when its device will be free."""
+    request = belief.request[slot, env]
+    if request.tail > 0.0:
+        client = belief.client[env, request.client]
+        client.device_free = max(finish + request.download, client.device_free) + request.tail
 
 
 def start_batch(
     tables: Tables, belief: Belief, env: int, model: int, gpu: int, members: int, now: float
 ) -> None:
-    """A batch of ``belief.members[env, :members]`` starts: note when GPU and devices will be free.
+    """A batch of ``belief.members[:members]`` starts: note when GPU and devices will be free.
 
-    ``belief.elapsed[env]`` is the batch's time line, from :func:`splitenv.dispatch.time_line`.
+    ``belief.elapsed`` is the batch's time line, from :func:`splitenv.dispatch.time_line`.
     """
     last = 0
     for member in range(members):
-        request = belief.request[env, belief.members[env, member]]
-        left = tables.exit[model, request.placement] - 1
+        slot = belief.members[member]
+        left = tables.exit[model, belief.request[slot, env].placement] - 1
         last = max(last, left)
-        if request.tail > 0.0:
-            client = belief.client[env, request.client]
-            back = now + belief.elapsed[env, left] + request.download
-            client.device_free = max(back, client.device_free) + request.tail
-    belief.gpu[env, gpu].free_at = now + belief.elapsed[env, last]
+        expect_back(belief, env, slot, now + belief.elapsed[left])
+        release(belief, env, slot)
+    belief.gpu[env, gpu].free_at = now + belief.elapsed[last]
     belief.clock[env].now = now
-    leave_queue(belief, env, model, members)
+    leave_queue(belief, env, members)

@@ -16,7 +16,7 @@ from splitenv.context import Context
 from splitenv.features import bounds
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import NO_RESET, Simulator
-from splitenv.state import METRICS
+from splitenv.truth import METRICS
 
 __all__ = ["SplitInferenceEnv", "spaces", "valid_seed"]
 

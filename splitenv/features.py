@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from splitenv.physics import batch_time, company, congestion, consequence
+from splitenv.disciplines import NEVER
+from splitenv.physics import consequence, prospect
 from splitenv.state import Array, Belief, Tables
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,12 @@ _GLOBAL = (
     ("uploading", "batches", "softsign", "requests of this model on their way to the cloud"),
     ("idle_gpus", "share", "as it is", "share of the pool's GPUs that are idle"),
     ("hold_left", "deadlines", "softsign", "time until the first hold of this model's queue ends"),
-    ("slack_left", "deadlines", "softsign", "least slack of this model's queue, each alone"),
+    (
+        "slack_left",
+        "deadlines",
+        "softsign",
+        "least slack of those of this model's queue that are not late, each alone",
+    ),
     ("load_fast", "pools", "softsign", "all-cloud load by the last 8 gaps between arrivals"),
     ("load_slow", "pools", "softsign", "all-cloud load by the last 64 gaps between arrivals"),
     ("rate_fast", "requests", "softsign", "arrivals of this model expected within the deadline"),
@@ -134,9 +140,17 @@ def bounds(placements: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.flo
     return low, high
 
 
-def softsign(x: float) -> float:
-    """Map a quantity to (-1, 1) without a transcendental call; :func:`unsoftsign` inverts it."""
-    return x / (1.0 + abs(x))
+def bends(placements: int) -> npt.NDArray[np.float64]:
+    """1 for every feature that is a softsign, 0 for those that are as they are."""
+    return np.array([float(f.normalisation.startswith("softsign")) for f in schema(placements)])
+
+
+def softsign(x: float, scale: float) -> float:
+    """Map ``y = x / scale`` to ``y / (1 + |y|)``, in (-1, 1); :func:`unsoftsign` gives y back.
+
+    Without a transcendental call, so that all machines agree. :func:`observe` does just this.
+    """
+    return x / (scale + abs(x))
 
 
 def unsoftsign(y: Array) -> Array:
@@ -147,98 +161,122 @@ def unsoftsign(y: Array) -> Array:
 
 def observe(tables: Tables, belief: Belief, env: int, out: Array) -> None:
     """Write the observation of the pending request into ``out[env]``."""
+    _observe_placements(tables, belief, env)
+    value, scale, bent, row = belief.value, belief.scale, tables.bent, out[env]
+    # All divisions at once, so that the processor does several at a time.
+    for feature in range(value.shape[0]):
+        x = value[feature]
+        row[feature] = min(x / (scale[feature] + bent[feature] * abs(x)), 2.0)
+
+
+def _set(belief: Belief, feature: int, value: float, scale: float) -> None:
+    """Let a feature be ``value / scale``, or its softsign."""
+    belief.value[feature] = value
+    belief.scale[feature] = scale
+
+
+def _observe_placements(tables: Tables, belief: Belief, env: int) -> None:
     clock = belief.clock[env]
     model = clock.model
-    per_horizon = 1.0 / (clock.deadline - clock.arrival)
-    per_reference = 1.0 / tables.reference[model]
     slots = tables.enter.shape[1]
-    gpu_at = congestion(tables, belief, env, model)
-    others = company(tables, belief, env, model)
-    row = out[env]
+    view = prospect(tables, belief, env)
+    can = tables.can[view.device, model]
+    value, scale = belief.value, belief.scale
+    deadline = clock.deadline
+    horizon = deadline - clock.arrival
+    reference = tables.reference[model]
     for placement in range(slots):
-        if tables.can[clock.device, model, placement]:
-            complete, seconds = consequence(tables, belief, env, placement, gpu_at, others)
-            row[placement] = softsign((clock.deadline - complete) * per_horizon)
-            row[slots + placement] = min(seconds * per_reference, 2.0)
+        if can[placement]:
+            complete, seconds, members = consequence(view, placement)
+            value[placement] = deadline - complete
+            scale[placement] = horizon
+            value[slots + placement] = seconds
+            scale[slots + placement] = members * reference
         else:
-            row[placement] = -1.0
-            row[slots + placement] = 2.0
-    _observe_request(tables, belief, env, gpu_at, 2 * slots, out)
-    _observe_queues(tables, belief, env, 2 * slots + 9, out)
-    _observe_load(tables, belief, env, 2 * slots + 15, out)
+            # As if it were over long after the deadline, and took the GPU for ages.
+            value[placement] = -NEVER
+            scale[placement] = 1.0
+            value[slots + placement] = NEVER
+            scale[slots + placement] = 1.0
+    _observe_request(tables, belief, env, view.gpu_at, 2 * slots)
+    _observe_queues(tables, belief, env, 2 * slots + 9)
+    _observe_load(tables, belief, env, 2 * slots + 15)
 
 
-def _observe_request(
-    tables: Tables, belief: Belief, env: int, gpu_at: float, first: int, out: Array
-) -> None:
+def _observe_request(tables: Tables, belief: Belief, env: int, gpu_at: float, first: int) -> None:
     clock = belief.clock[env]
     model = clock.model
     horizon = clock.deadline - clock.arrival
     cloud = tables.placements[model] - 1
-    out[env, first] = model / tables.placements.shape[0]
-    out[env, first + 1] = clock.sla / tables.deadline.shape[0]
+    _set(belief, first, model, tables.placements.shape[0])
+    _set(belief, first + 1, clock.sla, tables.deadline.shape[0])
+    device_time = NEVER
     if tables.can[clock.device, model, 0]:
         device_time = tables.head[clock.device, model, 0] * clock.speed
-        out[env, first + 2] = softsign(device_time / horizon)
-    else:
-        out[env, first + 2] = 1.0
+    _set(belief, first + 2, device_time, horizon)
     device_wait = max(0.0, belief.client[env, clock.client].device_free - clock.arrival)
-    out[env, first + 3] = softsign(device_wait / horizon)
+    _set(belief, first + 3, device_wait, horizon)
     download = tables.down[model, cloud] * clock.down_pace
     upload = tables.up[model, cloud] * clock.up_pace
-    out[env, first + 4] = softsign((clock.rtt + upload + download) / horizon)
-    out[env, first + 5] = softsign(tables.reference[model] / horizon)
-    out[env, first + 6] = softsign(tables.reference[model] / tables.norm)
-    out[env, first + 7] = softsign(tables.weight[clock.sla])
-    out[env, first + 8] = softsign((gpu_at - clock.now) / horizon)
+    _set(belief, first + 4, clock.rtt + upload + download, horizon)
+    _set(belief, first + 5, tables.reference[model], horizon)
+    _set(belief, first + 6, tables.reference[model], tables.norm)
+    _set(belief, first + 7, tables.weight[clock.sla], 1.0)
+    _set(belief, first + 8, gpu_at - clock.now, horizon)
 
 
-def _observe_queues(tables: Tables, belief: Belief, env: int, first: int, out: Array) -> None:
+def _observe_queues(tables: Tables, belief: Belief, env: int, first: int) -> None:
     clock = belief.clock[env]
     model = clock.model
     horizon = clock.deadline - clock.arrival
     queue = belief.queue[env, model]
-    kind = tables.pool[0]
-    limit = tables.limit[kind, model]
+    limit = tables.limit[tables.pool[0], model]
     idle = 0
     for gpu in range(clock.gpus):
         if belief.gpu[env, gpu].free_at <= clock.now:
             idle += 1
     hold_left = horizon
-    slack_left = horizon
-    for position in range(queue.size):
-        request = belief.request[env, belief.waiting[env, model, position]]
-        alone = tables.alone[kind, model, request.placement, 1]
-        hold_left = min(hold_left, max(0.0, request.expires - clock.now))
-        slack_left = min(slack_left, request.gpu_deadline - clock.now - alone)
-    out[env, first] = softsign(queue.size / limit)
-    out[env, first + 1] = softsign((clock.waiting - queue.size) / limit)
-    out[env, first + 2] = softsign(queue.uploading / limit)
-    out[env, first + 3] = idle / clock.gpus
-    out[env, first + 4] = softsign(hold_left / horizon)
-    out[env, first + 5] = softsign(slack_left / horizon)
+    if queue.size > queue.held:
+        hold_left = 0.0
+    elif queue.size > 0:
+        hold_left = min(horizon, max(0.0, belief.held[0, model, env].time - clock.now))
+    _set(belief, first, queue.size, limit)
+    _set(belief, first + 1, clock.waiting - queue.size, limit)
+    _set(belief, first + 2, queue.uploading, limit)
+    _set(belief, first + 3, idle, clock.gpus)
+    _set(belief, first + 4, hold_left, horizon)
+    _set(belief, first + 5, _least_slack(tables, belief, env, horizon), horizon)
 
 
-def _observe_load(tables: Tables, belief: Belief, env: int, first: int, out: Array) -> None:
+def _least_slack(tables: Tables, belief: Belief, env: int, most: float) -> float:
+    """Least slack, each alone, of the pending request's queue; of those that are not late."""
     clock = belief.clock[env]
     model = clock.model
-    kind = tables.pool[0]
+    line = belief.line[env, 2 * model]
+    longest = tables.soonest[model, tables.placements[model] - 1]
+    least = most
+    for position in range(line.first, line.first + line.size):
+        request = belief.request[belief.waiting[env, 2 * model, position], env]
+        # By deadline, those that follow have more slack than all-cloud would have with this D.
+        if tables.by_deadline and request.gpu_deadline - clock.now - longest >= least:
+            break
+        alone = tables.soonest[model, request.placement]
+        least = min(least, request.gpu_deadline - clock.now - alone)
+    return least
+
+
+def _observe_load(tables: Tables, belief: Belief, env: int, first: int) -> None:
+    clock = belief.clock[env]
+    model = clock.model
     fast = 0.0
     slow = 0.0
     for other in range(tables.placements.shape[0]):
         queue = belief.queue[env, other]
-        fast += tables.reference[other] / queue.gap_fast
+        fast += tables.reference[other] * queue.rate_fast
         slow += tables.reference[other] / queue.gap_slow
-    out[env, first] = softsign(fast / clock.gpus)
-    out[env, first + 1] = softsign(slow / clock.gpus)
+    _set(belief, first, fast, clock.gpus)
+    _set(belief, first + 1, slow, clock.gpus)
     horizon = clock.deadline - clock.arrival
-    out[env, first + 2] = softsign(horizon / belief.queue[env, model].gap_fast)
-    cloud = tables.placements[model] - 1
-    limit = tables.limit[kind, model]
-    alone = tables.alone[kind, model, cloud, 1]
-    for power in range(4):
-        members = min(limit, 2 << power)
-        if power == 3:
-            members = limit
-        seconds = batch_time(tables, kind, model, cloud, members)
-        out[env, first + 3 + power] = min(seconds / members / alone, 2.0)
+    _set(belief, first + 2, horizon, belief.queue[env, model].gap_fast)
+    for size in range(4):
+        _set(belief, first + 3 + size, tables.gain[model, size], 1.0)

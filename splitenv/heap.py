@@ -1,53 +1,98 @@
-"""The uploads under way, as a binary heap by the time they will be ready, ties by arrival."""
+"""Binary heaps of requests by time, ties by arrival: uploads under way, holds that have not ended.
+
+A request stands in one heap at most and knows its place there, so that it can leave from anywhere.
+Plain scalar functions, see :mod:`splitenv.physics`. The caller keeps the number of entries.
+"""
 
 from __future__ import annotations
 
-from splitenv.state import Belief, Truth
+from splitenv.state import Array, Belief, Row
 
 
-def _earlier(belief: Belief, truth: Truth, env: int, slot: int, other: int) -> bool:
-    mine = truth.request[env, slot].ready
-    theirs = truth.request[env, other].ready
-    if mine == theirs:
-        return belief.request[env, slot].index < belief.request[env, other].index
-    return mine < theirs
+def push(
+    heap: Array, belief: Belief, env: int, lane: int, size: int, time: float, slot: int
+) -> None:
+    """Add a request to a heap of ``size`` entries."""
+    _rise(heap, belief, env, lane, size, time, belief.request[slot, env].index, slot)
 
 
-def push(belief: Belief, truth: Truth, env: int, slot: int) -> None:
-    """Add an upload to the heap of ready events."""
-    clock = belief.clock[env]
-    child = clock.uploads
-    clock.uploads += 1
-    while child > 0:
-        parent = (child - 1) // 2
-        above = truth.heap[env, parent]
-        if not _earlier(belief, truth, env, slot, above):
+def remove(heap: Array, belief: Belief, env: int, lane: int, size: int, position: int) -> None:
+    """Take the entry at ``position`` out of a heap of ``size`` entries."""
+    belief.request[heap[position, lane, env].slot, env].place = -1
+    last = heap[size - 1, lane, env]
+    if position == size - 1:
+        return
+    time, index, slot = last.time, last.index, last.slot
+    if position > 0 and _precedes(time, index, heap[(position - 1) // 2, lane, env]):
+        _rise(heap, belief, env, lane, position, time, index, slot)
+    else:
+        _sink(heap, belief, env, lane, size - 1, position, time, index, slot)
+
+
+def _precedes(time: float, index: int, other: Row) -> bool:
+    return time < other.time or (time == other.time and index < other.index)
+
+
+def _rise(
+    heap: Array,
+    belief: Belief,
+    env: int,
+    lane: int,
+    position: int,
+    time: float,
+    index: int,
+    slot: int,
+) -> None:
+    while position > 0:
+        parent = (position - 1) // 2
+        above = heap[parent, lane, env]
+        if not _precedes(time, index, above):
             break
-        truth.heap[env, child] = above
-        child = parent
-    truth.heap[env, child] = slot
+        _put(heap, belief, env, lane, position, above.time, above.index, above.slot)
+        position = parent
+    _put(heap, belief, env, lane, position, time, index, slot)
 
 
-def pop(belief: Belief, truth: Truth, env: int) -> int:
-    """Take the next ready event off the heap; return its slot."""
-    clock = belief.clock[env]
-    top = truth.heap[env, 0]
-    clock.uploads -= 1
-    size = clock.uploads
-    slot = truth.heap[env, size]
-    parent = 0
+def _sink(
+    heap: Array,
+    belief: Belief,
+    env: int,
+    lane: int,
+    size: int,
+    position: int,
+    time: float,
+    index: int,
+    slot: int,
+) -> None:
     while True:
-        child = 2 * parent + 1
+        child = 2 * position + 1
         if child >= size:
             break
-        right = child + 1
-        if right < size and _earlier(
-            belief, truth, env, truth.heap[env, right], truth.heap[env, child]
-        ):
-            child = right
-        if not _earlier(belief, truth, env, truth.heap[env, child], slot):
+        below = heap[child, lane, env]
+        if child + 1 < size:
+            right = heap[child + 1, lane, env]
+            if _precedes(right.time, right.index, below):
+                child += 1
+                below = right
+        if _precedes(time, index, below):
             break
-        truth.heap[env, parent] = truth.heap[env, child]
-        parent = child
-    truth.heap[env, parent] = slot
-    return top
+        _put(heap, belief, env, lane, position, below.time, below.index, below.slot)
+        position = child
+    _put(heap, belief, env, lane, position, time, index, slot)
+
+
+def _put(
+    heap: Array,
+    belief: Belief,
+    env: int,
+    lane: int,
+    position: int,
+    time: float,
+    index: int,
+    slot: int,
+) -> None:
+    entry = heap[position, lane, env]
+    entry.time = time
+    entry.index = index
+    entry.slot = slot
+    belief.request[slot, env].place = position

@@ -8,30 +8,79 @@ from splitenv import (
     accounting,
     actions,
     belief,
+    boarding,
     compilation,
     dispatch,
     draws,
     features,
     heap,
+    iterations,
     physics,
     prefetch,
+    queues,
+    serving,
     simulation,
     world,
 )
+from splitenv.state import new_belief
+from splitenv.toys import toy_settings, toy_tables
+from splitenv.truth import new_out, new_truth
+
+
+def examples() -> dict[str, tuple[object, ...]]:
+    """One of each named tuple that the kernel's functions share: their types are all alike."""
+    tables, settings = toy_tables([[1.0]], [1.0], [(0, 1)]), toy_settings()
+    return {
+        "tables": tables,
+        "settings": settings,
+        "belief": new_belief(tables, 1, 1, 1),
+        "truth": new_truth(tables, settings, 1, 1, 1),
+        "out": new_out(tables, 1, 1),
+    }
+
 
 compiled = compilation.compile_modules(
     physics,
+    heap,
+    queues,
     belief,
+    iterations,
     dispatch,
     features,
     actions,
     draws,
     world,
     accounting,
-    heap,
     prefetch,
+    serving,
+    boarding,
     simulation,
-    outlined=("reset", "step", "_reset", "_finish", "clear"),
+    shared=examples(),
+    outlined=(
+        "step",
+        "reset",
+        "_reset",
+        "_finish",
+        "clear",
+        "new_episode",
+        "draw_client",
+        "next_boundary",
+        "_retire_before",
+        "_join_from",
+        "_latest_start",
+        "_latest_start_of_crew",
+        "gather",
+        "_board",
+        "course",
+        "start_phase",
+        "look_after",
+        "leave_all",
+        "board_due",
+        "_take_in",
+        "drop",
+        "drop_late",
+        "throttled",
+    ),
 )
 """Compiled twins of the plain functions, by name."""
 

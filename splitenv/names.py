@@ -44,7 +44,7 @@ def names_of(scenario: Scenario) -> Names:
         models=tuple(load_model(workload.model).name for workload in scenario.models),
         classes=tuple(scenario.sla),
         placements=tuple(_spans(place(workload)) for workload in scenario.models),
-        gpu_types=(load_gpu(scenario.pool.gpu).name,),
+        gpu_types=tuple(load_gpu(name).name for name in scenario.pool.types),
     )
 
 

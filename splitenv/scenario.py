@@ -16,153 +16,23 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from splitenv.parts import (
+    Clients,
+    Dispatch,
+    LoadStep,
+    Network,
+    Pool,
+    Randomise,
+    SlaClass,
+    Workload,
+)
 from splitenv.profiles.figures import Frozen, ProfileError, describe_validation, read_profile
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
 
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[Positive, Positive]
-
-MOST_PLACEMENTS = 32
-
 
 class ScenarioError(ProfileError):
     """A scenario that cannot be used; the message names file, field and reason."""
-
-
-class SlaClass(Frozen):
-    """A promise to a class of requests.
-
-    Attributes
-    ----------
-    deadline_s
-        Relative deadline, s.
-    target
-        Attainment that is promised.
-    price
-        Factor on the scenario's violation price.
-    """
-
-    deadline_s: Positive
-    target: Annotated[float, Field(gt=0, lt=1)] = 0.99
-    price: Positive = 1.0
-
-
-class Workload(Frozen):
-    """One model that clients ask for.
-
-    Attributes
-    ----------
-    model
-        Name of a model profile, or a path to one.
-    steps
-        Denoising steps, for models that have them.
-    cut_every
-        Cut after every so many units (denoising steps, residual blocks).
-    wire
-        Number format of tensors that cross.
-    share
-        Share of all requests.
-    sla
-        Share of this model's requests in each SLA class; sums to 1.
-    """
-
-    model: str
-    steps: Annotated[int, Field(gt=0)] | None = None
-    cut_every: Annotated[int, Field(gt=0)] = 1
-    wire: Literal["fp32", "fp16", "int8"] = "fp16"
-    share: Share = 1.0
-    sla: dict[str, Share]
-
-
-class Generation(Frozen):
-    """A share of the fleet whose devices are so many times faster than the measured ones."""
-
-    faster: Positive
-    share: Share
-
-
-class Clients(Frozen):
-    """Who asks.
-
-    Attributes
-    ----------
-    count
-        Clients in the fleet; each has one device and one network session an episode.
-    mix
-        Name of a device-mix profile.
-    generations
-        How much faster than measured, for fleets of the future.
-    jitter
-        Realised device time lies within 1 +- jitter of the profile (assumed).
-    """
-
-    count: Annotated[int, Field(ge=1, le=65536)] = 128
-    mix: str
-    generations: tuple[Generation, ...] = (Generation(faster=1.0, share=1.0),)
-    jitter: Annotated[float, Field(ge=0, lt=1)] = 0.15
-
-
-class Network(Frozen):
-    """How clients reach the cloud.
-
-    Attributes
-    ----------
-    shares
-        Share of clients on each network profile.
-    report_lag_s
-        Age of the rate that a client reports, s (assumed).
-    report_error
-        Standard deviation of the log of reported over true rate (assumed).
-    """
-
-    shares: dict[str, Share]
-    report_lag_s: Annotated[float, Field(ge=0)] = 1.0
-    report_error: Annotated[float, Field(ge=0, le=2)] = 0.1
-
-
-class Pool(Frozen):
-    """GPUs of one type.
-
-    Attributes
-    ----------
-    gpu
-        Name of a GPU profile.
-    count
-        How many, 1 to 8.
-    batch_limit
-        Largest batch, where the measured curve would allow more.
-    """
-
-    gpu: str
-    count: Annotated[int, Field(ge=1, le=8)]
-    batch_limit: Annotated[int, Field(ge=1)] | None = None
-
-
-class Randomise(Frozen):
-    """What training redraws at each reset, so that a policy meets more than one world.
-
-    Attributes
-    ----------
-    load, bandwidth, device_time
-        Lowest and highest factor on the scenario's own, log-uniform.
-    gpus
-        Fewest and most GPUs, uniform; the pool's count if not given.
-    """
-
-    load: Range = (0.25, 1.2)
-    bandwidth: Range = (0.5, 2.0)
-    device_time: Range = (0.7, 1.4)
-    gpus: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]] | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        for name in ("load", "bandwidth", "device_time", "gpus"):
-            limits = getattr(self, name)
-            if limits is not None and limits[0] > limits[1]:
-                raise ValueError(f"{name} must go from low to high, got {list(limits)}")
-        return self
 
 
 class Scenario(Frozen):
@@ -173,9 +43,17 @@ class Scenario(Frozen):
     load
         Mean arrival rate, requests/s.
     arrivals
-        Name of an arrival profile: how those requests are spread in time.
+        Name of an arrival profile: how those requests are spread in time; or the path of recorded
+        times of arrival, that ends in ``.csv`` or ``.csv.gz``.
+    load_steps
+        Steps of the load in the course of an episode, by time.
+    serving
+        ``batch``: members are fixed at launch. ``continuous``: they join and leave between units.
+    dispatch
+        The dispatch discipline.
     late
-        What becomes of a ready request that can no longer meet its deadline.
+        What becomes of a ready request that can no longer meet its deadline, under ``slack`` and
+        ``deferred``.
     violation_price
         Cost of a violation, in all-cloud requests alone.
     decisions
@@ -192,11 +70,14 @@ class Scenario(Frozen):
     clients: Clients
     network: Network
     pool: Pool
-    load: Positive
+    load: Annotated[float, Field(ge=1e-6)]
     arrivals: str = "poisson"
+    load_steps: tuple[LoadStep, ...] = ()
+    serving: Literal["batch", "continuous"] = "batch"
+    dispatch: Dispatch = Dispatch()
     control_delay_ms: Annotated[float, Field(ge=0)] = 5.0
     late: Literal["serve", "drop"] = "serve"
-    violation_price: Positive = 10.0
+    violation_price: Annotated[float, Field(gt=0, le=1e6)] = 10.0
     decisions: Annotated[int, Field(ge=1)] = 2048
     queue: Annotated[int, Field(ge=1, le=65536)] = 500
     randomise: Randomise = Randomise()
@@ -213,6 +94,16 @@ class Scenario(Frozen):
                     f"the classes are {sorted(self.sla)}"
                 )
             _sums_to_one(f"models: {workload.model}.sla", list(workload.sla.values()))
+        if self.serving == "continuous" and self.dispatch.discipline not in ("slack", "edf-drop"):
+            raise ValueError(
+                "serving: continuous takes the disciplines slack and edf-drop, "
+                f"got {self.dispatch.discipline}"
+            )
+        if self.randomise.gpus and self.pool.beside:
+            raise ValueError("randomise.gpus takes a pool of one type; pool.beside names more")
+        times = [step.at_s for step in self.load_steps]
+        if times != sorted(set(times)):
+            raise ValueError(f"load_steps: at_s must ascend, got {times}")
         if self.decisions <= 2 * self.warmup:
             raise ValueError(
                 f"decisions must be above {2 * self.warmup}, twice the warm-up of five longest "

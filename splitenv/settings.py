@@ -8,13 +8,16 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from splitenv.dispatch import NEVER
+from splitenv.disciplines import NEVER
+from splitenv.parts import Background
 from splitenv.profiles.arrivals import RENEWAL_CODES, ArrivalParams
-from splitenv.profiles.catalogue import load_arrival, load_network
+from splitenv.profiles.catalogue import load_arrival, load_device, load_network
 from splitenv.profiles.networks import NETWORK_FIELDS
+from splitenv.profiles.replay import RecordedNetwork
+from splitenv.recordings import recorded_arrivals, recorded_network
 from splitenv.scenario import Scenario
-from splitenv.state import Settings
 from splitenv.tables import fleet
+from splitenv.truth import Settings
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,9 +46,10 @@ def build_settings(scenario: Scenario, randomise: bool) -> Settings:
         otherwise they are the scenario's own.
     """
     z = normal_quantiles()
-    networks = [load_network(name).params() for name in scenario.network.shares]
-    fields = [dict(zip(NETWORK_FIELDS, params, strict=True)) for params in networks]
-    arrivals = load_arrival(scenario.arrivals).params()
+    recorded = {name: recorded_network(name) for name in scenario.network.shares}
+    fields = [_fitted(name) for name in scenario.network.shares]
+    replay = recorded_arrivals(scenario)
+    arrivals = load_arrival("poisson" if replay is not None else scenario.arrivals).params()
     classes = list(scenario.sla)
     jobs = [
         (m, classes.index(sla), workload.share * share)
@@ -53,8 +57,16 @@ def build_settings(scenario: Scenario, randomise: bool) -> Settings:
         for sla, share in workload.sla.items()
     ]
     ranges = scenario.randomise
-    count = scenario.pool.count
+    count = scenario.pool.size
+    clients = scenario.clients
+    throttle = _throttling(scenario)
     stationary = len(arrivals.multipliers) == 1
+    block = np.array(
+        [
+            [link.step] * 2 if link else [f["uplink_hold"], f["downlink_hold"]]
+            for link, f in zip(recorded.values(), fields, strict=True)
+        ]
+    )
     return Settings(
         device_share=np.cumsum([device.share for device in fleet(scenario)]),
         network_share=np.cumsum(list(scenario.network.shares.values())),
@@ -63,24 +75,72 @@ def build_settings(scenario: Scenario, randomise: bool) -> Settings:
         job_sla=np.array([job[1] for job in jobs], np.int32),
         session=np.array([_session(f) for f in fields]),
         rate=np.array([[_rates(f, way, z) for way in ("uplink", "downlink")] for f in fields]),
-        block=np.array([[f["uplink_hold"], f["downlink_hold"]] for f in fields]),
+        block=block,
         rtt=np.array([np.exp(f["rtt_within_sd"] * z) for f in fields]),
+        series=np.concatenate([_series(link) for link in recorded.values()]),
+        series_span=_spans([len(_series(link)) for link in recorded.values()]),
         report=np.exp(scenario.network.report_error * z),
         normal=z,
         gap=_gaps(arrivals),
         phase_rate=arrivals.multipliers,
         phase_dwell=np.array([NEVER]) if stationary else arrivals.mean_dwells,
         hour_rate=arrivals.hours,
+        step_at=np.array([0.0, *(step.at_s for step in scenario.load_steps)]),
+        step_rate=np.array([1.0, *(step.factor for step in scenario.load_steps)]),
+        replay=np.empty(0) if replay is None else replay,
+        throttle=throttle[0],
+        throttle_time=throttle[1],
+        background=_background(clients.background),
+        background_block=clients.background.block_s if clients.background else NEVER,
+        lanes=clients.sessions.active if clients.sessions else 0,
+        session_requests=clients.sessions.requests if clients.sessions else 1,
+        throttles=int(throttle[0].max() > 1.0),
         load=scenario.load * np.array(ranges.load if randomise else (1.0, 1.0)),
         bandwidth=np.array(ranges.bandwidth if randomise else (1.0, 1.0)),
         device_speed=np.array(ranges.device_time if randomise else (1.0, 1.0)),
         gpus=np.array((randomise and ranges.gpus) or (count, count), np.int64),
         report_lag=scenario.network.report_lag_s,
-        jitter=scenario.clients.jitter,
+        jitter=clients.jitter,
         length=scenario.decisions,
         warmup=scenario.warmup,
-        clients=scenario.clients.count,
+        clients=clients.count,
     )
+
+
+def _throttling(scenario: Scenario) -> Floats:
+    """Slowdown of a warm device and its time constant, (2, d); 1 where there is none."""
+    profiles = [load_device(device.name).throttle for device in fleet(scenario)]
+    throttles = [
+        (throttle.slowdown.amount, throttle.time_constant.seconds)
+        if throttle and scenario.clients.throttling
+        else (1.0, 1.0)
+        for throttle in profiles
+    ]
+    return np.array(throttles).T.copy()
+
+
+def _background(background: Background | None) -> Floats:
+    """Quantiles of the slowdown by what else runs on a device."""
+    if background is None:
+        return np.ones(1)
+    slowed = round(background.share * QUANTILES)
+    return np.where(np.arange(QUANTILES) < slowed, background.slowdown, 1.0)
+
+
+def _fitted(name: str) -> dict[str, float]:
+    """Parameters of a fitted network; of a recorded one, those of a link without chance."""
+    if recorded_network(name):
+        return dict.fromkeys(NETWORK_FIELDS, 0.0)
+    return dict(zip(NETWORK_FIELDS, load_network(name).params(), strict=True))
+
+
+def _series(link: RecordedNetwork | None) -> Floats:
+    """Blocks of a recorded network, (blocks, 3); none of a fitted one."""
+    return np.column_stack([link.rates, link.rtts]) if link else np.zeros((0, 3))
+
+
+def _spans(counts: list[int]) -> npt.NDArray[np.int64]:
+    return np.column_stack([np.cumsum([0, *counts[:-1]]), counts]).astype(np.int64)
 
 
 def _session(fields: dict[str, float]) -> list[list[float]]:

@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from splitenv import kernel
 from splitenv.features import bounds
+from splitenv.handles import describe
 from splitenv.scenario import Scenario
 from splitenv.settings import build_settings
 from splitenv.simulation import NEXT_STEP, NO_RESET, SAME_STEP
-from splitenv.state import Out, Settings, Tables, new_belief, new_truth
+from splitenv.state import Belief, Tables, new_belief, with_own_scratch
 from splitenv.tables import build_tables
+from splitenv.truth import Settings, new_out, new_truth
 
 __all__ = ["NEXT_STEP", "NO_RESET", "SAME_STEP", "Simulator"]
 
@@ -71,22 +73,32 @@ class Simulator:
         self.settings = self.settings._replace(clients=clients)
         self.belief = new_belief(self.tables, envs, slots, clients)
         records = self.settings.length if record else 0
-        self.truth = new_truth(envs, slots, clients, records)
+        self.truth = new_truth(self.tables, self.settings, envs, slots, records)
         low, _ = bounds(self.tables.enter.shape[1])
         self.actions = len(self.tables.action_placement)
-        self.out = Out(
-            observation=np.zeros((envs, len(low)), np.float32),
-            mask=np.zeros((envs, self.actions), np.bool_),
-            reward=np.zeros(envs, np.float32),
-            terms=np.zeros((envs, 2)),
-            truncated=np.zeros(envs, np.bool_),
-            final_observation=np.zeros((envs, len(low)), np.float32),
-        )
+        self.out = new_out(self.tables, envs, len(low))
         self.observation, self.mask, self.reward = self.out[:3]
         self.terms, self.truncated, self.final_observation = self.out[3:]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         edges = np.linspace(0, envs, threads + 1).astype(int)
-        self._rows = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+        self._descriptions = [
+            self._describe(with_own_scratch(self.belief, self.tables)) for _ in range(threads)
+        ]
+        handles = [description.ctypes.data for description in self._descriptions]
+        self._rows = list(zip(handles, edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+    def _describe(self, belief: Belief) -> Array:
+        """What compiled code reads; the arrays themselves live as long as the simulator."""
+        self._scratch = [*getattr(self, "_scratch", []), belief]
+        return describe(
+            {
+                "tables": self.tables,
+                "settings": self.settings,
+                "belief": belief,
+                "truth": self.truth,
+                "out": self.out,
+            }
+        )
 
     @property
     def record(self) -> Array:
@@ -97,6 +109,14 @@ class Simulator:
     def finished(self) -> Array:
         """Sums of each environment's last finished episode, dtype METRICS, shape (E,)."""
         return self.truth.finished
+
+    @property
+    def ledger(self) -> Array:
+        """The same by tenant (entry of the scenario's models) and SLA class, dtype ACCOUNT.
+
+        Shape (E, tenants, classes).
+        """
+        return self.truth.finished_ledger
 
     def seed(self, seeds: Sequence[int] | Array, rows: Array | None = None) -> None:
         """Give environments their own seeds; their next reset starts episode 1 of that seed."""
@@ -109,9 +129,7 @@ class Simulator:
         """Start the next episode in all environments or in ``rows``."""
         rows = np.arange(self.envs) if rows is None else np.asarray(rows, np.int64)
         self.record[rows] = np.zeros((), self.record.dtype)
-        kernel.reset(
-            self.tables, self.settings, self.belief, self.truth, self.out, rows, self.stagger
-        )
+        kernel.reset(self._rows[0][0], rows, self.stagger)
 
     def step(self, actions: Array, autoreset: int = SAME_STEP) -> None:
         """Decide every pending request and move to the next ones.
@@ -124,13 +142,12 @@ class Simulator:
         autoreset
             :data:`SAME_STEP`, :data:`NEXT_STEP` or :data:`NO_RESET`.
         """
-        arguments = (self.tables, self.settings, self.belief, self.truth, self.out, actions)
         if self._pool is None:
-            kernel.step(*arguments, autoreset, 0, self.envs)
+            kernel.step(self._rows[0][0], actions, autoreset, 0, self.envs)
             return
         futures = [
-            self._pool.submit(kernel.step, *arguments, autoreset, first, last)
-            for first, last in self._rows
+            self._pool.submit(kernel.step, handle, actions, autoreset, first, last)
+            for handle, first, last in self._rows
         ]
         wait(futures)
         for future in futures:

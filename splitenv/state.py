@@ -1,9 +1,8 @@
-"""What a simulation is made of: the scheduler's belief, the world's truth, and the public tables.
+"""What the scheduler knows: its belief, and the public tables.
 
-All three are named tuples of arrays whose dtypes never change, so that the kernel is compiled once
-for every scenario, and whose first axis (but for the tables) is the environment. The runtime
-scheduler holds a :class:`Belief` with one row and nothing else: what stands in :class:`Truth` is
-what a scheduler can't know.
+Both are named tuples of arrays whose dtypes never change, so that the kernel is compiled once for
+every scenario. The runtime scheduler holds a :class:`Belief` with one row and nothing else; what it
+can't know stands in :class:`splitenv.truth.Truth`.
 """
 
 from __future__ import annotations
@@ -12,17 +11,41 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from splitenv.disciplines import NEVER
+
 Array = np.ndarray[Any, np.dtype[Any]]
+Row = Any
+"""One element of a structured array, with its fields as attributes."""
 
 
-def _zeros(shape: int | tuple[int, ...], dtype: np.dtype[Any] | type = np.float64) -> Array:
-    """Zeros in memory that is touched now: large arrays then lie in huge pages."""
-    array = np.empty(shape, dtype)
-    array.view(np.uint8).fill(0)
-    return array
+LINE_BYTES = 64
+"""Of the processor's cache."""
 
 
-def _spread(columns: int, dtype: np.dtype[Any] | type) -> int:
+def whole_lines(fields: list[tuple[str, str]]) -> np.dtype[Any]:
+    """Lay a record out on whole cache lines, so that touching one touches no more than its own."""
+    packed = np.dtype(fields, align=True)
+    assert packed.fields is not None
+    return np.dtype(
+        {
+            "names": [name for name, _ in fields],
+            "formats": [kind for _, kind in fields],
+            "offsets": [packed.fields[name][1] for name, _ in fields],
+            "itemsize": -(-packed.itemsize // LINE_BYTES) * LINE_BYTES,
+        }
+    )
+
+
+def zeros(shape: int | tuple[int, ...], dtype: np.dtype[Any] | type = np.float64) -> Array:
+    """Zeros on whole cache lines, in memory that is touched now: so it lies in huge pages."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(size + LINE_BYTES, np.uint8)
+    memory.fill(0)
+    start = -memory.ctypes.data % LINE_BYTES
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def spread(columns: int, dtype: np.dtype[Any] | type) -> int:
     """Widen long rows to an odd number of cache lines.
 
     The same column of many rows is what a step touches. Rows of a power of two of bytes would put
@@ -36,7 +59,7 @@ def _spread(columns: int, dtype: np.dtype[Any] | type) -> int:
     return columns
 
 
-CLOCK = np.dtype(
+CLOCK = whole_lines(
     [
         ("now", "f8"),  # time of the last event, s
         # The request that waits for its decision, as its client reported it.
@@ -61,277 +84,196 @@ CLOCK = np.dtype(
 )
 """The scheduler's clock, the pending request, and what it counts, per environment."""
 
-REQUEST = np.dtype(
+REQUEST = whole_lines(
     [
-        ("arrival", "f8"),
         ("ready", "f8"),  # predicted until the ready event, then exact
         ("gpu_deadline", "f8"),  # D: the latest time to leave the GPU, as predicted at decision
         ("download", "f8"),  # predicted seconds from leaving the GPU to the data on the device
         ("tail", "f8"),  # predicted device seconds after that
-        ("hold", "f8"),  # share of its slack that it may spend waiting
-        ("expires", "f8"),  # time at which the hold ends
-        ("index", "i8"),  # number of the request in its episode: breaks ties
+        ("expires", "f8"),  # time at which the hold ends, once it is ready
+        ("index", "i4"),  # number of the request in its episode: breaks ties
         ("client", "i4"),
-        ("model", "i4"),
-        ("placement", "i4"),
+        ("place", "i4"),  # in the heap of uploads or of holds; -1 if in neither
+        ("model", "i2"),
+        ("placement", "i2"),
+        ("action", "i2"),
+        ("line", "i2"),  # in which it waits; -1 while it leaves it
+        ("unit", "i2"),  # continuous serving: the next unit that it needs
     ]
 )
-"""A live request (uploading or ready) as the scheduler sees it."""
+"""A live request (uploading, ready or, in continuous serving, aboard) as the scheduler sees it."""
 
-QUEUE = np.dtype(
+EVENT = np.dtype([("time", "f8"), ("index", "i8"), ("slot", "i8")])
+"""An entry of a heap: when, and of which request (``index`` breaks ties)."""
+
+LINE = np.dtype([("first", "i4"), ("size", "i4"), ("varieties", "i4"), ("unused", "i4")])
+"""A line of requests, kept sorted in one row of ``Belief.waiting``: where it starts, how long it
+is, and with how many different placements they wait."""
+
+QUEUE = whole_lines(
     [
-        ("size", "i4"),
-        ("uploading", "i4"),
         ("launch_at", "f8"),  # when an idle GPU is to launch, given the queue now
-        ("stale", "i4"),  # launch_at is to be computed anew
         ("arrivals", "i8"),
         ("last_arrival", "f8"),
         ("gap_fast", "f8"),  # estimated inter-arrival time, s: short memory
         ("gap_slow", "f8"),  # long memory
         ("rate_fast", "f8"),  # 1 / gap_fast
+        ("size", "i4"),  # ready requests, late ones included
+        ("uploading", "i4"),
+        ("held", "i4"),  # size of the heap of holds that have not ended
+        ("planned_for", "i4"),  # type of that GPU; -1 if launch_at is to be computed anew
     ]
 )
 """What the scheduler keeps per model."""
 
-GPU = np.dtype([("free_at", "f8")])
+GPU = np.dtype(
+    [
+        ("free_at", "f8"),  # falls idle; in continuous serving, while busy: its phase ends
+        ("members", "i4"),  # continuous serving: requests aboard
+        ("starts", "i4"),  # continuous serving: number of its last start, in its episode
+    ]
+)
+PHASE = np.dtype(
+    [
+        ("since", "f8"),  # when it started
+        ("pace", "f8"),  # seconds of an iteration
+        ("look_at", "f8"),  # iteration boundary at which requests may join, or NEVER
+        ("left", "i4"),  # iterations until somebody leaves or needs another kind of unit
+        ("look", "i4"),  # iterations until look_at
+    ]
+)
+"""Of a busy GPU in continuous serving: a run of iterations that are all alike."""
 CLIENT_BELIEF = np.dtype([("device_free", "f8")])
 
 
 class Belief(NamedTuple):
-    """What the scheduler knows. First axis: environment.
+    """What the scheduler knows. First axis: environment, where nothing else is said.
 
     Attributes
     ----------
     clock : CLOCK, shape (E,)
-    request : REQUEST, shape (E, slots)
+    request : REQUEST, shape (slots, E)
+        The same slots are in use in most environments: so they lie side by side.
     free : int32, shape (E, slots)
         Stack of unused slots.
     queue : QUEUE, shape (E, models)
-    waiting : int32, shape (E, models, slots)
-        Slots of the ready requests of a model, by GPU deadline, ties by arrival.
+    line : LINE, shape (E, 2 models)
+        Two lines for each model: who can still meet D on some GPU, and who can't.
+    waiting : int32, shape (E, 2 models, twice the slots)
+        Slots of the ready requests in each line, by rank, ties by arrival.
+    variety : int32, shape (E, 2 models, placements)
+        How many wait in each line with each placement.
+    held : EVENT, shape (slots, models, E)
+        Heap of the holds that have not ended.
     gpu : GPU, shape (E, gpus)
+    phase : PHASE, shape (E, gpus)
+        Continuous serving only.
+    aboard : int32, shape (E, gpus, largest batch of all models together)
+        Continuous serving: slots of the members of each GPU, in the order they joined.
     client : CLIENT_BELIEF, shape (E, clients)
-    members : int32, shape (E, largest batch)
-        Slots of the batch that is being formed, in the order they joined.
-    present, until, elapsed : shape (E, segments)
-        Of the batch that is being formed: members present, earliest GPU deadline of those that
-        leave, and seconds since launch, at the end of each segment.
+    members : int32, shape (largest batch of all models together,)
+        Scratch. Slots of the batch that is being formed, in the order they joined.
+    present : int32, until, elapsed : float64, shape (segments,)
+        Scratch. Of the batch that is being formed: members present, earliest GPU deadline of those
+        that leave, and seconds since launch, at the end of each segment.
+    span : int32, shape (1,)
+        Scratch. One past the last segment that such a batch needs; nobody is present from there on.
+    blocked : int32, shape (models * placements,)
+        Scratch. Placements that would make a member late.
+    crew, units : int32, ends : float64, on_time : bool, shape (1 + largest batches,)
+        Scratch. Continuous serving: who is, or might be, aboard, at which unit, leaves when, and
+        whether in time for D.
+    tally : int32, shape (kinds,)
+        Scratch. Members at each kind of unit; zero between uses.
+    value, scale : float64, shape (features,)
+        Scratch. The observation before it is divided.
+    cursor : int32, shape (models,)
+        Scratch. How far each model's line has been looked through.
     """
 
     clock: Array
     request: Array
     free: Array
     queue: Array
+    line: Array
     waiting: Array
+    variety: Array
+    held: Array
     gpu: Array
+    phase: Array
+    aboard: Array
     client: Array
     members: Array
     present: Array
     until: Array
     elapsed: Array
+    span: Array
+    blocked: Array
+    crew: Array
+    units: Array
+    ends: Array
+    on_time: Array
+    tally: Array
+    value: Array
+    scale: Array
+    cursor: Array
 
 
 def new_belief(tables: Tables, envs: int, slots: int, clients: int) -> Belief:
     """Allocate a belief; :func:`splitenv.belief.clear` makes it an empty system."""
-    gpus, (models, segments) = len(tables.pool), tables.segment_time.shape[1:3]
+    gpus, (models, placements) = len(tables.pool), tables.enter.shape
+    together = int(tables.limit.max(axis=0).sum())
+    aboard = together if tables.continuous else 0
     return Belief(
-        clock=_zeros(envs, CLOCK),
-        request=_zeros((envs, _spread(slots, REQUEST)), REQUEST),
-        free=_zeros((envs, slots), np.int32),
-        queue=_zeros((envs, models), QUEUE),
-        waiting=_zeros((envs, models, _spread(slots, np.int32)), np.int32),
-        gpu=_zeros((envs, gpus), GPU),
-        client=_zeros((envs, _spread(clients, CLIENT_BELIEF)), CLIENT_BELIEF),
-        members=_zeros((envs, tables.limit.max()), np.int32),
-        present=_zeros((envs, segments), np.int32),
-        until=_zeros((envs, segments)),
-        elapsed=_zeros((envs, segments)),
+        clock=zeros(envs, CLOCK),
+        request=zeros((slots, spread(envs, REQUEST)), REQUEST),
+        free=zeros((envs, slots), np.int32),
+        queue=zeros((envs, models), QUEUE),
+        line=zeros((envs, 2 * models), LINE),
+        waiting=zeros((envs, 2 * models, spread(2 * slots, np.int32)), np.int32),
+        variety=zeros((envs, 2 * models, placements), np.int32),
+        held=zeros((slots, models, spread(envs, EVENT)), EVENT),
+        gpu=zeros((envs, gpus), GPU),
+        phase=zeros((envs, gpus if tables.continuous else 0), PHASE),
+        aboard=zeros((envs, gpus, aboard), np.int32),
+        client=zeros((envs, spread(clients, CLIENT_BELIEF)), CLIENT_BELIEF),
+        **_scratch(tables),
     )
 
 
-WORLD = np.dtype(
-    [
-        ("seed", "u8"),  # of this environment
-        ("key", "u8"),  # of this episode, made from the seed and the episode's number
-        ("episode", "i8"),
-        ("index", "i8"),  # of the pending request
-        ("decisions", "i8"),  # made in this episode
-        ("length", "i8"),  # decisions until truncation
-        ("load", "f8"),  # requests/s that this episode's arrivals are scaled to
-        ("bandwidth", "f8"),  # factor on every link's rate
-        ("device_speed", "f8"),  # factor on every device time
-        ("start", "f8"),  # second of the day at which the episode starts
-        ("phase_end", "f8"),  # of the arrival process's present state
-        ("phase", "i4"),
-        ("phases", "i8"),  # states entered, the counter of their dwell times
-        ("next_arrival", "f8"),
-        ("act_at", "f8"),  # when dispatch is next to be looked at
-        # This step's rewards and, over the episode, what has been paid.
-        ("paid_gpu", "f8"),
-        ("paid_violation", "f8"),
-        ("overflow", "i8"),  # requests dropped since no slot was free
-        ("done", "i4"),
-    ]
-)
-"""The world's side of an environment."""
-
-REQUEST_TRUTH = np.dtype(
-    [
-        ("slowness", "f8"),  # z: realised device time / predicted
-        ("encoded", "f8"),  # when the device's own prompt encoding is done
-        ("ready", "f8"),
-        ("deadline", "f8"),
-        ("rtt", "f8"),
-        ("promised_gpu", "f8"),  # predicted cost, paid at the decision
-        ("promised_violation", "f8"),
-        ("sla", "i4"),
-        ("device", "i4"),
-        ("action", "i4"),
-    ]
-)
-
-CLIENT_TRUTH = np.dtype(
-    [
-        ("device_free", "f8"),
-        ("uplink", "f4"),  # median of the session, bytes/s
-        ("downlink", "f4"),
-        ("rtt", "f4"),
-        ("phase", "f4"),  # of the blocks in which a rate holds, as a share
-        ("episode", "i4"),  # for which this client has been drawn
-        ("device", "i2"),
-        ("network", "i2"),
-    ]
-)
-"""32 bytes: two clients to a cache line, since every request touches one at random."""
-
-RECORD = np.dtype(
-    [
-        ("arrival", "f8"),
-        ("deadline", "f8"),
-        ("ready", "f8"),  # NaN for all-device
-        ("start", "f8"),
-        ("finish", "f8"),  # leaves the GPU, or is dropped
-        ("download", "f8"),  # data back on the device
-        ("complete", "f8"),  # inf if dropped
-        ("gpu_seconds", "f8"),  # attributed
-        ("cost", "f8"),
-        ("gpu_deadline", "f8"),
-        ("uplink", "f8"),  # as reported
-        ("downlink", "f8"),
-        ("rtt", "f8"),
-        ("speed", "f8"),
-        ("client", "i4"),
-        ("device", "i4"),
-        ("model", "i4"),
-        ("sla", "i4"),
-        ("placement", "i4"),
-        ("action", "i4"),
-        ("gpu", "i4"),  # -1 for all-device and dropped
-        ("batch", "i4"),  # members at launch
-        ("launch", "i4"),  # number of the batch in its episode
-        ("outcome", "i4"),  # 0 pending, 1 in time, 2 late, 3 dropped
-    ]
-)
-"""The life of one request: every time stamp, and what it cost."""
-
-METRICS = np.dtype(
-    [
-        ("requests", "f8"),  # that count: arrived after the warm-up, before the cool-down
-        ("violations", "f8"),
-        ("dropped", "f8"),
-        ("gpu_seconds", "f8"),
-        ("reference_gpu_seconds", "f8"),  # all-cloud, alone, for the same requests
-        ("cloud_requests", "f8"),
-        ("batch_members", "f8"),  # sum over cloud requests of their batch's size
-        ("latency", "f8"),  # sum over completed requests, s
-        ("cost", "f8"),
-        ("busy_seconds", "f8"),  # GPU busy time of the whole episode
-        ("attributed_seconds", "f8"),  # attributed over the whole episode
-        ("span", "f8"),  # first arrival to last event, s
-        ("total_requests", "f8"),
-        ("total_cost", "f8"),
-        ("total_reward", "f8"),
-        ("drain_reward", "f8"),  # what physics fixed after the last step, never paid
-        ("overflow", "f8"),
-        ("launches", "f8"),
-    ]
-)
-"""Sums over an episode and its drain."""
+def _scratch(tables: Tables) -> dict[str, Array]:
+    """Room to work in, of no meaning between calls: one for each thread."""
+    models, placements = tables.enter.shape
+    segments, together = tables.segment_time.shape[2], int(tables.limit.max(axis=0).sum())
+    return {
+        "members": zeros(together, np.int32),
+        "present": zeros(segments, np.int32),
+        "until": np.full(segments, NEVER),
+        "elapsed": zeros(segments),
+        "span": zeros(1, np.int32),
+        "blocked": zeros(models * placements, np.int32),
+        "crew": zeros(together + 1, np.int32),
+        "units": zeros(together + 1, np.int32),
+        "ends": zeros(together + 1),
+        "on_time": zeros(together + 1, np.bool_),
+        "tally": zeros(tables.kind_time.shape[1], np.int32),
+        "value": zeros(len(tables.bent)),
+        "scale": zeros(len(tables.bent)),
+        "cursor": zeros(models, np.int32),
+    }
 
 
-class Settings(NamedTuple):
-    """What the world is drawn from. The scheduler does not see it.
-
-    Axes: n network, q quantile of a fitted distribution, j job (a model with an SLA class).
-    """
-
-    device_share: Array  # (d,) cumulative
-    network_share: Array  # (n,) cumulative
-    job_share: Array  # (j,) cumulative
-    job_model: Array  # (j,)
-    job_sla: Array  # (j,)
-    session: Array  # (n, 3, 4) of uplink, downlink, RTT: log median, and its factors on 3 normals
-    rate: Array  # (n, 2, q) multiples of the session's median rate
-    block: Array  # (n, 2) seconds for which a rate holds
-    rtt: Array  # (n, q) multiples of the session's median RTT
-    report: Array  # (q,) multiples of the true rate that a client reports
-    normal: Array  # (q,) quantiles of the standard normal
-    gap: Array  # (q,) unit-mean quantiles of the renewal gap; empty for exponential
-    phase_rate: Array  # (p,) factor on the load in each state of the arrival process
-    phase_dwell: Array  # (p,) mean seconds in it
-    hour_rate: Array  # (24,) factor on the load by hour of day
-    load: Array  # (2,) lowest and highest, requests/s, log-uniform over episodes
-    bandwidth: Array  # (2,) factor on links, log-uniform
-    device_speed: Array  # (2,) factor on device times, log-uniform
-    gpus: Array  # (2,) fewest and most GPUs, uniform
-    report_lag: float  # s
-    jitter: float  # realised device time is within 1 +- jitter of the profile
-    length: int  # decisions of an episode
-    warmup: int  # requests at each end that metrics leave out
-    clients: int
-
-
-class Out(NamedTuple):
-    """What a step returns. First axis: environment."""
-
-    observation: Array  # float32 (E, features)
-    mask: Array  # bool (E, actions)
-    reward: Array  # float32 (E,)
-    terms: Array  # float64 (E, 2): GPU and violation part of the cost paid in this step
-    truncated: Array  # bool (E,)
-    final_observation: Array  # float32 (E, features), valid where truncated
-
-
-class Truth(NamedTuple):
-    """What only the world knows. First axis: environment."""
-
-    world: Array
-    request: Array
-    client: Array
-    heap: Array
-    metrics: Array
-    finished: Array
-    record: Array
-
-
-def new_truth(envs: int, slots: int, clients: int, records: int) -> Truth:
-    """Allocate the truth; ``records`` is 0 or the decisions of an episode plus one."""
-    return Truth(
-        world=_zeros(envs, WORLD),
-        request=_zeros((envs, _spread(slots, REQUEST_TRUTH)), REQUEST_TRUTH),
-        client=_zeros((envs, _spread(clients, CLIENT_TRUTH)), CLIENT_TRUTH),
-        heap=_zeros((envs, _spread(slots, np.int32)), np.int32),
-        metrics=_zeros(envs, METRICS),
-        finished=_zeros(envs, METRICS),
-        record=_zeros((envs, records), RECORD),
-    )
+def with_own_scratch(belief: Belief, tables: Tables) -> Belief:
+    """The same belief with room of its own to work in, for another thread."""
+    return belief._replace(**_scratch(tables))
 
 
 class Tables(NamedTuple):
     """What everybody knows of a scenario: profiles, placements, actions, prices.
 
     Axes: g GPU type, m model, s placement, d device type, k segment between neighbouring cuts,
-    b batch size (index 0 is an empty batch), a action, c SLA class.
+    u unit, v kind of unit (of all models), b batch size (index 0 is an empty batch), a action,
+    c SLA class.
     """
 
     placements: Array  # (m,) number of placements; 0 is all-device, the last is all-cloud
@@ -342,10 +284,18 @@ class Tables(NamedTuple):
     segment_time: Array  # (g, m, k, b) s
     segment_share: Array  # (g, m, k, b) s: the part of each member
     alone: Array  # (g, m, s, b) s: launch overhead and b members of one placement
+    soonest: Array  # (m, s) s: alone, on the GPU of the pool that is fastest at it
+    unit_enter: Array  # (m, s) first unit on the GPU
+    unit_exit: Array  # (m, s) one past the last unit on the GPU
+    unit_kind: Array  # (m, u) kind of each unit
+    run_end: Array  # (m, u) one past the last of the units of this kind in a row
+    kind_time: Array  # (g, v, b) s: one unit
+    kind_share: Array  # (g, v, b) s: the part of each member
     overhead: Array  # (g,) s
     limit: Array  # (g, m) largest batch
     price: Array  # (g,) relative to the first type
     pool: Array  # (gpus,) type of each GPU
+    speed_rank: Array  # (gpus,) place of its type, the fastest first: the first model, all-cloud
     head: Array  # (d, m, s) device s before the cloud's part (all-device: all of it)
     tail: Array  # (d, m, s) device s after it
     also: Array  # (d, m, s) device s run beside the cloud (prompt encoding)
@@ -354,6 +304,8 @@ class Tables(NamedTuple):
     up: Array  # (m, s) bytes
     down: Array  # (m, s) bytes
     reference: Array  # (m,) s: all-cloud, alone, on the first GPU type
+    bent: Array  # (f,) 1 for every feature of the observation that is a softsign, else 0
+    gain: Array  # (m, 4) GPU time of an all-cloud request in a batch of 2, 4, 8 and the limit to it
     deadline: Array  # (c,) s, relative
     weight: Array  # (c,) factor on the violation price
     action_placement: Array  # (a,)
@@ -362,4 +314,11 @@ class Tables(NamedTuple):
     norm: float  # mean all-cloud GPU seconds of a request, alone
     control_delay: float  # s
     violation_price: float
+    initial_window: float  # bytes that TCP sends before the first answer; 0: connections are warm
+    continuous: int  # serving mode: 0 batch, 1 continuous
+    discipline: int  # see splitenv.dispatch
+    by_deadline: int  # whether queues are ordered by D; else by the time of becoming ready
+    window: float  # s for which a request may wait (fixed window, preferred sizes)
+    preferred: Array  # (p,) batch sizes, ascending (all disciplines that have a size)
+    spare: int  # members to leave room for (deferred)
     drop_late: int

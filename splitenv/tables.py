@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from splitenv.actions import action_table
+from splitenv.disciplines import DISCIPLINES
+from splitenv.features import bends
+from splitenv.parts import MOST_PLACEMENTS, Workload
 from splitenv.profiles.catalogue import (
     load_arrival,
     load_device,
@@ -19,8 +22,10 @@ from splitenv.profiles.catalogue import (
     load_model,
     load_network,
 )
+from splitenv.profiles.compute import GpuProfile
 from splitenv.profiles.models import Chain
-from splitenv.scenario import MOST_PLACEMENTS, Scenario, ScenarioError, Workload
+from splitenv.recordings import recorded_arrivals, recorded_network
+from splitenv.scenario import Scenario, ScenarioError
 from splitenv.state import Tables
 
 Floats = npt.NDArray[np.float64]
@@ -99,7 +104,13 @@ def build_tables(scenario: Scenario) -> Tables:
     """
     placements = [place(workload) for workload in scenario.models]
     slots = max(len(p.spans) for p in placements)
-    segment_time, alone, limit = _gpu_tables(scenario, placements, slots)
+    gpus = [load_gpu(name) for name in scenario.pool.types]
+    overhead = np.array([gpu.launch_overhead.seconds for gpu in gpus])
+    pool = np.array(scenario.pool.type_of_each(_most_gpus(scenario)), np.int32)
+    curves = [_unit_curves(scenario, gpu, placements) for gpu in gpus]
+    limit = np.array([[curve.shape[1] for curve in of_gpu] for of_gpu in curves], np.int32)
+    segment_time, alone = _segment_tables(curves, overhead, placements, slots)
+    unit_kind, run_end, kind_time = _kind_tables(curves, placements)
     head, tail, also, can = _device_tables(scenario, placements, slots)
     up, down = _transfers(scenario, placements, slots)
     enter, leave = _spans(placements, slots)
@@ -108,6 +119,8 @@ def build_tables(scenario: Scenario) -> Tables:
     norm = float(sum(w.share * r for w, r in zip(scenario.models, reference, strict=True)))
     action_placement, action_hold = action_table(slots)
     classes = list(scenario.sla.values())
+    dispatch = scenario.dispatch
+    cuts = [np.array(p.cuts) for p in placements]
     return Tables(
         placements=count,
         enter=enter,
@@ -115,12 +128,20 @@ def build_tables(scenario: Scenario) -> Tables:
         ratio=alone[0, :, :, 1] / reference[:, None],
         segments=np.array([len(p.cuts) - 1 for p in placements], np.int32),
         segment_time=segment_time,
-        segment_share=segment_time / np.maximum(np.arange(segment_time.shape[-1]), 1),
+        segment_share=_share(segment_time),
         alone=alone,
-        overhead=np.array([load_gpu(scenario.pool.gpu).launch_overhead.seconds]),
+        soonest=np.ascontiguousarray(alone[np.unique(pool), :, :, 1].min(axis=0)),
+        unit_enter=_at(cuts, enter),
+        unit_exit=_at(cuts, leave),
+        unit_kind=unit_kind,
+        run_end=run_end,
+        kind_time=kind_time,
+        kind_share=_share(kind_time),
+        overhead=overhead,
         limit=limit,
-        price=np.ones(1),
-        pool=np.zeros(_most_gpus(scenario), np.int32),
+        price=np.array([gpu.price.amount / gpus[0].price.amount for gpu in gpus]),
+        pool=pool,
+        speed_rank=speed_rank(alone, count, pool),
         head=head,
         tail=tail,
         also=also,
@@ -129,29 +150,62 @@ def build_tables(scenario: Scenario) -> Tables:
         up=up,
         down=down,
         reference=reference,
+        bent=bends(slots),
+        gain=gains(alone[0], limit[0], count),
         deadline=np.array([sla.deadline_s for sla in classes]),
         weight=np.array([sla.price for sla in classes]),
         action_placement=action_placement,
         action_hold=action_hold,
-        prior_gap=norm / scenario.pool.count,
+        prior_gap=norm / scenario.pool.size,
         norm=norm,
         control_delay=scenario.control_delay_ms / 1e3,
         violation_price=scenario.violation_price,
-        drop_late=int(scenario.late == "drop"),
+        initial_window=float(scenario.network.initial_window or 0),
+        continuous=int(scenario.serving == "continuous"),
+        discipline=DISCIPLINES[dispatch.discipline],
+        by_deadline=int(dispatch.discipline not in ("window", "preferred")),
+        window=dispatch.window_s,
+        preferred=np.array(dispatch.sizes or [limit.max()], np.int32),
+        spare=dispatch.spare,
+        drop_late=int(scenario.late == "drop" or dispatch.discipline == "edf-drop"),
     )
 
 
 def _most_gpus(scenario: Scenario) -> int:
     randomised = scenario.randomise.gpus
-    return max(scenario.pool.count, randomised[1] if randomised else 0)
+    return max(scenario.pool.size, randomised[1] if randomised else 0)
 
 
-def _gpu_tables(
-    scenario: Scenario, placements: list[Placements], slots: int
-) -> tuple[Floats, Floats, npt.NDArray[np.int32]]:
-    """Segment times (g, m, k, b), times alone (g, m, s, b) and batch limits (g, m)."""
-    gpu = load_gpu(scenario.pool.gpu)
-    overhead = gpu.launch_overhead.seconds
+def gains(alone: Floats, limit: npt.NDArray[np.int32], placements: npt.NDArray[np.int32]) -> Floats:
+    """GPU time of an all-cloud request in a batch of 2, 4, 8 and the largest to alone, (m, 4)."""
+    gain = np.empty((len(limit), 4))
+    for m, largest in enumerate(limit):
+        times = alone[m, placements[m] - 1]
+        sizes = np.minimum([2, 4, 8, largest], largest)
+        gain[m] = np.minimum(times[sizes] / sizes / times[1], 2.0)
+    return gain
+
+
+def speed_rank(
+    alone: Floats, placements: npt.NDArray[np.int32], pool: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int32]:
+    """Place of each GPU's type by its time for the first model, all-cloud and alone; ties share."""
+    times = alone[:, 0, placements[0] - 1, 1]
+    return np.unique(times, return_inverse=True)[1][pool].astype(np.int32)
+
+
+def _share(times: Floats) -> Floats:
+    """Time of each member, where the last axis is how many there are."""
+    return times / np.maximum(np.arange(times.shape[-1]), 1)
+
+
+def _at(cuts: list[npt.NDArray[Any]], segment: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Units at which segments (m, s) start."""
+    return np.array([of[row] for of, row in zip(cuts, segment, strict=True)], np.int32)
+
+
+def _unit_curves(scenario: Scenario, gpu: GpuProfile, placements: list[Placements]) -> list[Floats]:
+    """Seconds of every unit of each model, (u, b - 1), up to the largest batch."""
     curves = []
     for workload, placed in zip(scenario.models, placements, strict=True):
         measured = gpu.unit_times(placed.chain)
@@ -162,20 +216,58 @@ def _gpu_tables(
         batch, times = measured
         largest = min(int(batch[-1]), scenario.pool.batch_limit or int(batch[-1]))
         sizes = np.arange(1, largest + 1)
-        per_unit = np.array([np.interp(sizes, batch, unit) for unit in times])
-        curves.append(np.add.reduceat(per_unit, placed.cuts[:-1], axis=0))
-    limit = np.array([[curve.shape[1] for curve in curves]], np.int32)
+        curves.append(np.array([np.interp(sizes, batch, unit) for unit in times]))
+    return curves
+
+
+def _segment_tables(
+    curves: list[list[Floats]], overhead: Floats, placements: list[Placements], slots: int
+) -> tuple[Floats, Floats]:
+    """Segment times (g, m, k, b) and times alone (g, m, s, b)."""
     segments = max(len(p.cuts) - 1 for p in placements)
-    segment_time = np.zeros((1, len(curves), segments, limit.max() + 1))
-    alone = np.zeros((1, len(curves), slots, limit.max() + 1))
-    for m, (curve, placed) in enumerate(zip(curves, placements, strict=True)):
-        segment_time[0, m, : curve.shape[0], 1 : curve.shape[1] + 1] = curve
-        for s, (enter, leave) in enumerate(placed.spans[1:], start=1):
-            total = np.full(curve.shape[1], overhead)
-            for segment in range(enter, leave):
-                total = total + curve[segment]
-            alone[0, m, s, 1 : curve.shape[1] + 1] = total
-    return segment_time, alone, limit
+    largest = max(curve.shape[1] for of_gpu in curves for curve in of_gpu)
+    segment_time = np.zeros((len(curves), len(placements), segments, largest + 1))
+    alone = np.zeros((len(curves), len(placements), slots, largest + 1))
+    for g, of_gpu in enumerate(curves):
+        for m, (units, placed) in enumerate(zip(of_gpu, placements, strict=True)):
+            curve = np.add.reduceat(units, placed.cuts[:-1], axis=0)
+            sizes = slice(1, curve.shape[1] + 1)
+            segment_time[g, m, : curve.shape[0], sizes] = curve
+            for s, (enter, leave) in enumerate(placed.spans[1:], start=1):
+                total = np.full(curve.shape[1], overhead[g])
+                for segment in range(enter, leave):
+                    total = total + curve[segment]
+                alone[g, m, s, sizes] = total
+    return segment_time, alone
+
+
+def _kind_tables(
+    curves: list[list[Floats]], placements: list[Placements]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Floats]:
+    """Kind of every unit (m, u), where its run ends (m, u), and the times of a kind (g, v, b).
+
+    The denoising steps of a model are one kind: they run the same weights. Every other unit is a
+    kind of its own, and so is everything of another model.
+    """
+    units = max(len(p.chain.kinds) for p in placements)
+    largest = max(curve.shape[1] for of_gpu in curves for curve in of_gpu)
+    unit_kind, run_end = np.zeros((2, len(placements), units), np.int32)
+    columns: list[tuple[int, int]] = []
+    for m, placed in enumerate(placements):
+        chain = placed.chain
+        names = [kind if chain.repeated[u] else u for u, kind in enumerate(chain.kinds)]
+        for u, name in enumerate(names):
+            if name not in names[:u]:
+                columns.append((m, u))
+            unit_kind[m, u] = columns.index((m, names.index(name)))
+        for u in reversed(range(len(names))):
+            alike = u + 1 < len(names) and names[u + 1] == names[u]
+            run_end[m, u] = run_end[m, u + 1] if alike else u + 1
+    kind_time = np.zeros((len(curves), len(columns), largest + 1))
+    for g, of_gpu in enumerate(curves):
+        for v, (m, u) in enumerate(columns):
+            kind_time[g, v, 1 : of_gpu[m].shape[1] + 1] = of_gpu[m][u]
+    return unit_kind, run_end, kind_time
 
 
 def _device_tables(
@@ -230,10 +322,19 @@ def _spans(
 
 def profile_digest(scenario: Scenario) -> str:
     """SHA-256 of the content of every profile that the scenario uses."""
-    profiles: list[Any] = [load_gpu(scenario.pool.gpu), load_mix(scenario.clients.mix)]
+    profiles: list[Any] = [load_gpu(name) for name in scenario.pool.types]
+    profiles.append(load_mix(scenario.clients.mix))
     profiles += [load_model(workload.model) for workload in scenario.models]
     profiles += [load_device(device) for device in sorted({d.name for d in fleet(scenario)})]
-    profiles += [load_network(network) for network in scenario.network.shares]
-    profiles.append(load_arrival(scenario.arrivals))
-    content = json.dumps([profile.model_dump(mode="json") for profile in profiles], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    recorded = {name: recorded_network(name) for name in scenario.network.shares}
+    profiles += [load_network(name) for name, link in recorded.items() if not link]
+    gaps = recorded_arrivals(scenario)
+    if gaps is None:
+        profiles.append(load_arrival(scenario.arrivals))
+    # What a profile leaves out is left out, so that a new field changes no digest.
+    contents = [profile.model_dump(mode="json", exclude_none=True) for profile in profiles]
+    digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode())
+    for link in recorded.values():
+        digest.update(link.digest().encode() if link else b"")
+    digest.update(gaps.tobytes() if gaps is not None else b"")
+    return digest.hexdigest()

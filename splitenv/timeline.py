@@ -268,7 +268,7 @@ def _play(
         slot = simulator.belief.free[0, max(0, clock["free_slots"] - 1)]  # is given out next
         free.append(float(simulator.truth.client[0, clock["client"]]["device_free"]))
         simulator.step(rule.act(simulator.observation, simulator.mask), NO_RESET)
-        slowness.append(float(simulator.truth.request[0, slot]["slowness"]))
+        slowness.append(float(simulator.truth.request[slot, 0]["slowness"]))
         if progress is not None and decided % 100 == 0:
             progress(float(clock["arrival"]))
         if world["length"] == decided + 1 and clock["arrival"] > seconds:

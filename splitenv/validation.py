@@ -21,8 +21,9 @@ from scipy import stats
 from splitenv import theory
 from splitenv.actions import HOLD_LEVELS
 from splitenv.simulator import NO_RESET, Simulator
-from splitenv.state import Settings, Tables
+from splitenv.state import Tables
 from splitenv.toys import toy_scenario, toy_settings, toy_tables
+from splitenv.truth import Settings
 
 Array = npt.NDArray[Any]
 

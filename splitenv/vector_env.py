@@ -16,7 +16,8 @@ from splitenv.context import Context
 from splitenv.env import Info, reject_options, spaces, valid_seed
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import NEXT_STEP, SAME_STEP, Simulator
-from splitenv.state import METRICS, Array
+from splitenv.state import Array
+from splitenv.truth import METRICS
 
 __all__ = ["SplitInferenceVectorEnv"]
 

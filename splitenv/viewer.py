@@ -219,8 +219,9 @@ def _ready_requests(env: SplitInferenceEnv) -> dict[int, tuple[float, float]]:
     """Ready time and D of the requests that wait now, by number."""
     belief = env.simulator.belief
     waiting = {}
-    for model, queue in enumerate(belief.queue[0]):
-        for request in belief.request[0, belief.waiting[0, model, : queue["size"]]]:
+    for row, line in enumerate(belief.line[0]):
+        here = slice(line["first"], line["first"] + line["size"])
+        for request in belief.request[belief.waiting[0, row, here], 0]:
             times = (float(request["ready"]), float(request["gpu_deadline"]))
             waiting[int(request["index"])] = times
     return waiting

@@ -9,7 +9,9 @@ import numpy as np
 
 from splitenv import draws
 from splitenv.draws import bits, choose, exponential, log_uniform, mix, pair, quantile, uniform
-from splitenv.state import Belief, Settings, Tables, Truth
+from splitenv.physics import start_up
+from splitenv.state import Belief, Tables
+from splitenv.truth import Settings, Truth
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LOW_21, _SHIFT_21 = np.uint64(2**21 - 1), np.uint64(21)
@@ -37,6 +39,8 @@ def new_episode(settings: Settings, truth: Truth, env: int, stagger: bool) -> in
     world.phase = int(uniform(key, 0, draws.PHASE) * settings.phase_rate.shape[0])
     world.phases = 0
     world.phase_end = settings.phase_dwell[world.phase] * exponential(key, 0, draws.DWELL)
+    world.replay_from = int(uniform(key, 0, draws.REPLAY) * settings.replay.shape[0])
+    world.next_client = who_asks(settings, key, 0)
     world.done = 0
     world.overflow = 0
     world.paid_gpu = 0.0
@@ -48,19 +52,29 @@ def new_episode(settings: Settings, truth: Truth, env: int, stagger: bool) -> in
 def next_arrival(settings: Settings, truth: Truth, env: int, now: float) -> float:
     """Time of the next arrival after ``now``.
 
-    The renewal gap, of mean 1, is spent at the rate load x phase x hour: a renewal process in
-    operational time, which for exponential gaps is a Markov-modulated Poisson process.
+    The renewal gap, of mean 1, is spent at the rate load x phase x hour x step: a renewal process
+    in operational time, which for exponential gaps is a Markov-modulated Poisson process. Recorded
+    gaps are spent at the load alone: they have their own ups and downs.
     """
     world = truth.world[env]
+    recorded = settings.replay.shape[0]
+    if recorded > 0:
+        return now + settings.replay[(world.replay_from + world.index) % recorded] / world.load
     if settings.gap.shape[0] > 0:
         gap = quantile(settings.gap, world.key, world.index, draws.GAP)
     else:
         gap = exponential(world.key, world.index, draws.GAP)
     time = now
+    step = 0
     while True:
         hours = int((world.start + time) / _HOUR)
         end = min(world.phase_end, (hours + 1) * _HOUR - world.start)
+        while step + 1 < settings.step_at.shape[0] and settings.step_at[step + 1] <= time:
+            step += 1
+        if step + 1 < settings.step_at.shape[0]:
+            end = min(end, settings.step_at[step + 1])
         rate = world.load * settings.phase_rate[world.phase] * settings.hour_rate[hours % 24]
+        rate *= settings.step_rate[step]
         if gap <= rate * (end - time):
             return time + gap / rate
         gap -= rate * (end - time)
@@ -82,8 +96,17 @@ def draw_client(settings: Settings, truth: Truth, env: int, index: int) -> None:
     client.episode = world.episode
     client.device_free = 0.0
     client.device = choose(settings.device_share, key, index, draws.DEVICE)
+    if settings.throttles:
+        truth.heat[env, index].heat = 0.0
+        truth.heat[env, index].reported = 1.0
     network = choose(settings.network_share, key, index, draws.NETWORK)
     client.network = network
+    if settings.series_span[network, 1] > 0:
+        client.phase = 0.0
+        client.uplink = world.bandwidth
+        client.downlink = world.bandwidth
+        client.rtt = settings.series[_series_row(settings, truth, env, index, 0), 2]
+        return
     client.phase = uniform(key, index, draws.BLOCK_PHASE)
     a = quantile(settings.normal, key, index, draws.SESSION_A)
     b = quantile(settings.normal, key, index, draws.SESSION_B)
@@ -105,9 +128,38 @@ def link_rate(
     """Rate of a client's link in one block of time, bytes/s; ``way`` 0 is up, 1 is down."""
     client = truth.client[env, index]
     median = client.uplink if way == 0 else client.downlink
+    if settings.series_span[client.network, 1] > 0:
+        return median * settings.series[_series_row(settings, truth, env, index, block), way]
     purpose = draws.UPLINK if way == 0 else draws.DOWNLINK
     table = settings.rate[client.network, way]
     return median * quantile(table, truth.world[env].key, pair(index, block), purpose)
+
+
+def _series_row(settings: Settings, truth: Truth, env: int, index: int, block: int) -> int:
+    """Row of a client's recorded network in one block of time."""
+    span = settings.series_span[truth.client[env, index].network]
+    offset = int(uniform(truth.world[env].key, index, draws.SERIES) * span[1])
+    return span[0] + (offset + block) % span[1]
+
+
+def transfer(
+    tables: Tables,
+    settings: Settings,
+    truth: Truth,
+    env: int,
+    index: int,
+    way: int,
+    start: float,
+    size: float,
+    rtt: float,
+) -> float:
+    """When a client's transfer that starts at ``start`` is through, its half RTT included."""
+    if tables.initial_window > 0.0:
+        client = truth.client[env, index]
+        block = int(start / settings.block[client.network, way] + client.phase)
+        rate = link_rate(settings, truth, env, index, way, block)
+        start += start_up(tables.initial_window, rate, rtt, size)
+    return transfer_finish(settings, truth, env, index, way, start, size) + 0.5 * rtt
 
 
 def transfer_finish(
@@ -116,7 +168,7 @@ def transfer_finish(
     """When ``size`` bytes that start at ``start`` are through, by the integral of the rate."""
     client = truth.client[env, index]
     hold = settings.block[client.network, way]
-    block = int(start / hold + client.phase)
+    block = int(start / settings.block[client.network, way] + client.phase)
     time = start
     left = size
     for _ in range(_MOST_BLOCKS):
@@ -149,7 +201,8 @@ def report_request(
     world = truth.world[env]
     clock = belief.clock[env]
     key = world.key
-    index = int(uniform(key, world.index, draws.CLIENT) * settings.clients)
+    index = world.next_client
+    world.next_client = who_asks(settings, key, world.index + 1)
     draw_client(settings, truth, env, index)
     client = truth.client[env, index]
     job = choose(settings.job_share, key, world.index, draws.JOB)
@@ -160,6 +213,8 @@ def report_request(
     clock.sla = settings.job_sla[job]
     clock.deadline = now + tables.deadline[clock.sla]
     clock.speed = world.device_speed
+    if settings.throttles:
+        clock.speed *= _reported_slowdown(settings, truth, env, index, now)
     clock.uplink = _reported_rate(settings, truth, env, index, 0, now)
     clock.downlink = _reported_rate(settings, truth, env, index, 1, now)
     clock.up_pace = 1.0 / clock.uplink
@@ -168,15 +223,85 @@ def report_request(
     clock.rtt = client.rtt * measured
 
 
+def _reported_slowdown(settings: Settings, truth: Truth, env: int, index: int, now: float) -> float:
+    """What a client last measured of its device's throttling: now if it is idle, else before."""
+    client = truth.client[env, index]
+    heat = truth.heat[env, index]
+    slowdown = settings.throttle[client.device]
+    if slowdown > 1.0 and client.device_free <= now:
+        cooled = heat.heat * np.exp(
+            (client.device_free - now) / settings.throttle_time[client.device]
+        )
+        heat.reported = 1.0 / (1.0 - (1.0 - 1.0 / slowdown) * cooled)
+    return heat.reported
+
+
+def run_on_device(
+    settings: Settings, truth: Truth, env: int, index: int, begin: float, work: float
+) -> float:
+    """Run ``work`` (seconds on a cold device at rest) on a client's device; return the end."""
+    client = truth.client[env, index]
+    start = max(begin, client.device_free)
+    if settings.background.shape[0] > 1:
+        block = int(start / settings.background_block + client.phase)
+        key = truth.world[env].key
+        work *= quantile(settings.background, key, pair(index, block), draws.BACKGROUND)
+    time = work
+    if settings.throttles:
+        slowdown = settings.throttle[client.device]
+        if slowdown > 1.0:
+            span = settings.throttle_time[client.device]
+            heat = truth.heat[env, index]
+            warm = heat.heat * np.exp((client.device_free - start) / span)
+            time = throttled(work, warm, slowdown, span)
+            heat.heat = 1.0 - (1.0 - warm) * np.exp(-time / span)
+    client.device_free = start + time
+    return client.device_free
+
+
+def throttled(work: float, warm: float, slowdown: float, span: float) -> float:
+    """Seconds that ``work`` takes on a device that starts with heat ``warm``.
+
+    Solves ``work = t - c (t - (1 - warm) span (1 - exp(-t / span)))`` with ``c = 1 - 1 / slowdown``
+    by Newton's method: the work done is concave in time, so from below it only ever comes closer.
+    """
+    lost = 1.0 - 1.0 / slowdown
+    time = work
+    for _ in range(50):
+        left = np.exp(-time / span)
+        done = time - lost * (time - (1.0 - warm) * span * (1.0 - left))
+        more = (work - done) / (1.0 - lost * (1.0 - (1.0 - warm) * left))
+        time += more
+        if more <= 1e-12 * time:
+            break
+    return time
+
+
+def who_asks(settings: Settings, key: np.uint64, request: int | np.int64) -> int:
+    """Client of a request: any, or that of one of the sessions that are on.
+
+    Each lane changes its client every ``lanes x requests`` requests, at a moment of its own.
+    """
+    if settings.lanes == 0:
+        return int(uniform(key, request, draws.CLIENT) * settings.clients)
+    lane = int(uniform(key, request, draws.LANE) * settings.lanes)
+    phase = uniform(key, lane, draws.LANE_PHASE)
+    epoch = int(request / (settings.lanes * settings.session_requests) + phase)
+    return int(uniform(key, pair(lane, epoch), draws.CLIENT) * settings.clients)
+
+
 def realised_slowness(settings: Settings, truth: Truth, env: int) -> float:
-    """z of the pending request: 1 +- jitter, a bounded sum of three uniforms."""
+    """Factor on the pending request's device times: the episode's, times z.
+
+    z lies within 1 +- jitter, a bounded sum of three uniforms.
+    """
     world = truth.world[env]
     random = bits(world.key, world.index, draws.SLOWNESS)
     total = 0.0
     for _ in range(3):
         total += (np.float64(random & _LOW_21) + 0.5) * 2.0**-21
         random = random >> _SHIFT_21
-    return 1.0 + settings.jitter * (total / 1.5 - 1.0)
+    return world.device_speed * (1.0 + settings.jitter * (total / 1.5 - 1.0))
 
 
 def realised_rtt(settings: Settings, truth: Truth, env: int, index: int) -> float:

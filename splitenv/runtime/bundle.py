@@ -20,7 +20,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 from zipfile import BadZipFile
 
 import numpy as np
@@ -36,7 +36,7 @@ from splitenv.state import Array, Tables
 
 MANIFEST, TABLES, GOLDENS, POLICY = "manifest.json", "tables.npz", "goldens.npz", "policy.onnx"
 LOGIT_TOLERANCE = 1e-5
-_SCALARS = ("prior_gap", "norm", "control_delay", "violation_price", "drop_late")
+_SCALARS = [name for name, kind in get_type_hints(Tables).items() if kind in (int, float)]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from splitenv import belief as knowledge
 from splitenv.actions import write_mask
 from splitenv.dispatch import count_members, time_line
 from splitenv.features import observe
-from splitenv.physics import company, congestion, consequence, ready_time
+from splitenv.physics import consequence, prospect
+from splitenv.queues import leave_queue
 from splitenv.runtime.containers import add_client, plain_belief, plain_tables
 from splitenv.runtime.events import Arrival, ClientReport, Dropped, Event, Finish, Launch, Ready
 from splitenv.runtime.manifest import Manifest
@@ -153,7 +154,7 @@ class Tracker:
         clock.speed, clock.rtt = client.speed, client.rtt
         clock.uplink, clock.downlink = client.uplink, client.downlink
         clock.up_pace, clock.down_pace = 1.0 / client.uplink, 1.0 / client.downlink
-        knowledge.arrive(self.belief, 0, model, now)
+        knowledge.arrive(self.tables, self.belief, 0, model, now)
         self._pending = event.request
         self._waits, self._placed = True, False
         self._arrivals += 1
@@ -166,26 +167,23 @@ class Tracker:
     def predict(self, placement: int) -> tuple[float, float]:
         """Slack (s) and GPU seconds that a placement of the pending request is to lead to."""
         clock = self.belief.clock[0]
-        tables, belief = self.tables, self.belief
-        gpu_at = congestion(tables, belief, 0, clock.model)
-        others = company(tables, belief, 0, clock.model)
-        complete, seconds = consequence(tables, belief, 0, placement, gpu_at, others)
-        return clock.deadline - complete, seconds
+        view = prospect(self.tables, self.belief, 0)
+        complete, seconds, members = consequence(view, placement)
+        return clock.deadline - complete, seconds / members
 
     def place(self, action: int) -> None:
         """Let the pending request take an action; one that finds no free slot is not tracked."""
         tables, belief, clock = self.tables, self.belief, self.belief.clock[0]
         self._device_free = belief.client[0, clock.client].device_free
         self._waits, self._placed = False, True
-        placement, hold = tables.action_placement[action], tables.action_hold[action]
-        if placement == 0:
+        if tables.action_placement[action] == 0:
             knowledge.send_to_device(tables, belief, 0)
         elif clock.free_slots == 0:
             self._count("queue full")
         else:
-            ready = ready_time(tables, belief, 0, placement)
+            view = prospect(tables, belief, 0)
             index = self._arrivals - 1
-            slot = knowledge.send_to_cloud(tables, belief, 0, placement, hold, ready, index)
+            slot = knowledge.send_to_cloud(tables, belief, 0, view, action, index)
             self._live[self._pending] = _Live(slot)
 
     def revise(self, request: Hashable, action: int) -> None:
@@ -253,11 +251,11 @@ class Tracker:
             self._forget_all(known)
             return
         batch = self._members(event.gpu, known)
-        model = belief.request[0, self._live[batch[0]].slot].model
+        model = belief.request[self._live[batch[0]].slot, 0].model
         for member, request in enumerate(batch):
-            belief.members[0, member] = self._live.pop(request).slot
+            belief.members[member] = self._live.pop(request).slot
         count_members(tables, belief, 0, model, len(batch))
-        time_line(tables, belief, 0, model, tables.pool[event.gpu])
+        time_line(tables, belief, model, tables.pool[event.gpu])
         knowledge.start_batch(tables, belief, 0, model, event.gpu, len(batch), now)
         self._running[event.gpu] = now
         self._placed = False
@@ -265,9 +263,9 @@ class Tracker:
 
     def _members(self, gpu: int, known: Sequence[Hashable]) -> list[Hashable]:
         """Those of a launch that can be one batch: of the first one's model, up to the limit."""
-        model = self.belief.request[0, self._live[known[0]].slot].model
+        model = self.belief.request[self._live[known[0]].slot, 0].model
         limit = self.tables.limit[self.tables.pool[gpu], model]
-        alike = [r for r in known if self.belief.request[0, self._live[r].slot].model == model]
+        alike = [r for r in known if self.belief.request[self._live[r].slot, 0].model == model]
         if len(alike) < len(known) or len(alike) > limit:
             self._count("launch of a batch that cannot be")
         return alike[:limit]
@@ -299,15 +297,14 @@ class Tracker:
         if live is None:
             return
         belief, clock = self.belief, self.belief.clock[0]
-        model = belief.request[0, live.slot].model
+        model = belief.request[live.slot, 0].model
         if live.ready:
-            belief.members[0, 0] = live.slot
-            knowledge.leave_queue(belief, 0, model, 1)
-            return
-        clock.uploading -= 1
-        belief.queue[0, model].uploading -= 1
-        belief.free[0, clock.free_slots] = live.slot
-        clock.free_slots += 1
+            belief.members[0] = live.slot
+            leave_queue(belief, 0, 1)
+        else:
+            clock.uploading -= 1
+            belief.queue[0, model].uploading -= 1
+        knowledge.release(belief, 0, live.slot)
 
     def _forget_lost(self) -> None:
         """Free the slots of uploads that can no longer be in time: their end was never reported."""
@@ -315,7 +312,7 @@ class Tracker:
         lost = [
             request
             for request, live in self._live.items()
-            if not live.ready and requests[0, live.slot].gpu_deadline < self.now
+            if not live.ready and requests[live.slot, 0].gpu_deadline < self.now
         ]
         for request in lost:
             self._count("upload never reported ready")
@@ -338,7 +335,7 @@ class Tracker:
         Nothing is lost: for all the features know, they are as good as new.
         """
         requests, clients = self.belief.request, self.belief.client
-        busy = {requests[0, live.slot].client for live in self._live.values()}
+        busy = {requests[live.slot, 0].client for live in self._live.values()}
         busy.add(self.belief.clock[0].client)
         oldest = self.now - self._guard.max_report_age_s
         for name, known in list(self._clients.items()):

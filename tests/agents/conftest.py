@@ -60,12 +60,12 @@ def observe() -> Observe:
     ) -> np.ndarray[Any, np.dtype[np.float32]]:
         low, _ = bounds(context.placements)
         vector = np.zeros((1, len(low)), np.float32)
-        vector[0, : len(slack)] = [softsign(value) for value in slack]
+        vector[0, : len(slack)] = [softsign(value, 1.0) for value in slack]
         for column, feature in enumerate(context.features):
             if feature.name in features:
                 value = features[feature.name]
                 signed = feature.normalisation.startswith("softsign")
-                vector[0, column] = softsign(value) if signed else value
+                vector[0, column] = softsign(value, 1.0) if signed else value
         return vector
 
     return build

@@ -1,13 +1,20 @@
 """Randomness is a function of seed, episode and purpose: never of actions, rows or order."""
 
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from splitenv.env import SplitInferenceEnv
 from splitenv.scenario import load_scenario
+from splitenv.settings import build_settings
 from splitenv.simulator import NO_RESET, Simulator
 
 SHORT = {"decisions": 140, "load": 0.8}
+ROOT = Path(__file__).parents[2]
 WORLD = ("arrival", "deadline", "client", "device", "model", "sla", "uplink", "downlink", "rtt")
 
 
@@ -107,3 +114,75 @@ def test_randomised_episodes_differ_in_load_links_and_devices():
         drawn.add((world["load"], world["bandwidth"], world["device_speed"]))
         assert 0.25 <= world["load"] / env.scenario.load <= 2.5
     assert len(drawn) == 4
+
+
+# --- One world, however it is run: alone or among others, by several threads, in another process.
+
+EVERYTHING = {
+    "arrivals": "mmpp-bursty",
+    "load_steps": [{"at_s": 20.0, "factor": 3.0}],
+    "clients.count": 40,
+    "clients.sessions": {"active": 8, "requests": 5},
+    "clients.background": {"share": 0.3, "slowdown": 2.0, "block_s": 5.0},
+    "network.initial_window": 14_600,
+    "pool.beside": {"a100": 2},
+    "queue": 24,
+}
+WORLDS = {
+    "batch": ("sd-mobile", {}),
+    "continuous": ("sd-mobile", {"serving": "continuous"}),
+    "everything, batch": ("mixed-tenants", EVERYTHING),
+    "everything, continuous": ("mixed-tenants", EVERYTHING | {"serving": "continuous"}),
+    "dropping": ("sd-mobile", {"dispatch.discipline": "window-drop", "load": 2.8}),
+}
+
+
+def digests(world, seeds, threads=1):
+    """SHA-256 of all that an episode under each of the seeds shows, pays and leaves behind."""
+    name, changes = WORLDS[world]
+    scenario = load_scenario(name, {"decisions": 300, "load": 1.5} | changes)
+    settings = build_settings(scenario, randomise=True)
+    if changes.get("clients.background"):
+        settings = settings._replace(
+            throttle=np.full_like(settings.throttle, 2.5),
+            throttle_time=np.full_like(settings.throttle, 20.0),
+            throttles=1,
+        )
+    envs = len(seeds)
+    simulator = Simulator(scenario, envs, settings=settings, record=True, threads=threads)
+    simulator.seed(seeds)
+    simulator.reset()
+    actions = [
+        np.random.default_rng(seed).integers(0, simulator.actions, scenario.decisions)
+        for seed in seeds
+    ]
+    seen = [hashlib.sha256() for _ in seeds]
+    for action in np.transpose(actions):
+        simulator.step(np.ascontiguousarray(action), NO_RESET)
+        for row, digest in enumerate(seen):
+            for shown in (simulator.observation, simulator.mask, simulator.reward, simulator.terms):
+                digest.update(shown[row].tobytes())
+    for row, digest in enumerate(seen):
+        for left in (simulator.record, simulator.finished, simulator.ledger):
+            digest.update(left[row].tobytes())
+    return [digest.hexdigest() for digest in seen]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(("envs", "threads"), [(7, 1), (33, 2), (8, 3)])
+def test_a_row_of_a_batch_is_the_episode_alone_on_any_number_of_threads(world, envs, threads):
+    batch = digests(world, range(envs), threads)
+    assert [digests(world, [row])[0] for row in (0, 3, envs - 1)] == [
+        batch[row] for row in (0, 3, envs - 1)
+    ]
+    assert len(set(batch)) == envs
+
+
+def test_another_process_sees_the_same_floats():
+    code = (
+        "from tests.splitenv.test_determinism import *; print({w: digests(w, [3]) for w in WORLDS})"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == str({world: digests(world, [3]) for world in WORLDS})

@@ -13,8 +13,8 @@ from splitenv.env import SplitInferenceEnv
 from splitenv.features import schema
 from splitenv.scenario import ScenarioError, load_scenario, scenario_names
 from splitenv.settings import build_settings
-from splitenv.state import METRICS
 from splitenv.tables import build_tables
+from splitenv.truth import METRICS
 from splitenv.wrappers import Levels, Shares
 
 SHORT = {"decisions": 160, "load": 0.8}

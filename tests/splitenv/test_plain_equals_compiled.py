@@ -6,12 +6,12 @@ On 10,000 states drawn from running simulations.
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 import numpy as np
 import pytest
 
-from splitenv import actions, dispatch, features, physics
+from splitenv import actions, dispatch, features
+from splitenv.handles import describe
 from splitenv.kernel import compiled
 from splitenv.runtime.containers import grid, plain_tables
 from splitenv.scenario import load_scenario
@@ -27,7 +27,7 @@ def test_plain_and_compiled_functions_give_equal_bytes(name: str) -> None:
     simulator = Simulator(load_scenario(name, {"clients.count": 8, "queue": 64}), ENVS)
     simulator.seed(range(ENVS))
     simulator.reset()
-    tables, plain = simulator.tables, plain_tables(simulator.tables)
+    plain = plain_tables(simulator.tables)
     random = np.random.default_rng(0)
     observation, mask = np.zeros_like(simulator.observation[:1]), np.zeros_like(simulator.mask[:1])
     seen = 0
@@ -36,50 +36,64 @@ def test_plain_and_compiled_functions_give_equal_bytes(name: str) -> None:
             draws = np.where(simulator.mask, random.random(simulator.mask.shape), -1.0)
             simulator.step(draws.argmax(axis=1))
         for env in range(ENVS):
-            belief = copy_of(simulator.belief, env)
+            one = one_row(simulator.belief, env)
+            belief = Belief(*map(grid, one))
             features.observe(plain, belief, 0, observation)
             actions.write_mask(plain, belief, 0, mask)
             assert observation.tobytes() == simulator.observation[env].tobytes()
             assert mask.tobytes() == simulator.mask[env].tobytes()
-            one = Belief(*(array[env : env + 1].copy() for array in simulator.belief))
-            assert outcome(plain, belief, as_they_stand) == outcome(tables, one, compiled)
+            assert said_plainly(plain, belief) == said_by_compiled(simulator, one)
         seen += ENVS
 
 
-class as_they_stand:  # noqa: N801 - stands beside the name space of compiled functions
-    """The plain functions under their names."""
-
-    congestion = staticmethod(physics.congestion)
-    company = staticmethod(physics.company)
-    consequence = staticmethod(physics.consequence)
-    ready_time = staticmethod(physics.ready_time)
-    idle_gpu = staticmethod(dispatch.idle_gpu)
-    form_batch = staticmethod(dispatch.form_batch)
-    time_line = staticmethod(dispatch.time_line)
-    launch_time = staticmethod(dispatch.launch_time)
-    due_model = staticmethod(dispatch.due_model)
-
-
-def outcome(tables: Tables, belief: Belief, functions: Any) -> bytes:
-    """Everything that physics and dispatch say of a state, as bytes."""
-    clock = belief.clock[0]
-    now, model = float(clock["now"] if hasattr(clock, "dtype") else clock.now), 0
-    gpu_at = functions.congestion(tables, belief, 0, model)
-    others = functions.company(tables, belief, 0, model)
-    last = int(tables.placements[model]) - 1
-    said: list[float] = [gpu_at, others, functions.idle_gpu(tables, belief, 0, now)]
-    if int(clock["model"] if hasattr(clock, "dtype") else clock.model) == model:
-        said += functions.consequence(tables, belief, 0, last, gpu_at, others)
-        said += [functions.ready_time(tables, belief, 0, last)]
-    for each in range(belief.queue.shape[1]):
-        members = functions.form_batch(tables, belief, 0, each, 0, now)
-        functions.time_line(tables, belief, 0, each, 0)
-        said += [members, functions.launch_time(tables, belief, 0, each, 0, now)]
-        said += [belief.members[0, member] for member in range(members)]
-        said += [belief.elapsed[0, k] for k in range(int(tables.segments[each]))]
-    said += [functions.due_model(belief, 0, now)]
+def said_plainly(tables: Tables, belief: Belief) -> bytes:
+    """Everything that dispatch says of a state, as bytes."""
+    now = float(belief.clock[0].now)
+    said: list[float] = [dispatch.idle_gpu(tables, belief, 0, now)]
+    for model in range(belief.queue.shape[1]):
+        members = dispatch.form_batch(tables, belief, 0, model, 0, now)
+        dispatch.time_line(tables, belief, model, 0)
+        said += scratch(belief, members)
+        said += [members, dispatch.launch_time(tables, belief, 0, model, 0, now)]
+    said += [dispatch.due_model(tables, belief, 0, now)]
     return struct.pack(f"{len(said)}d", *said)
 
 
-def copy_of(belief: Belief, env: int) -> Belief:
-    return Belief(*(grid(array[env : env + 1]) for array in belief))
+def said_by_compiled(simulator: Simulator, belief: Belief) -> bytes:
+    """The same by the compiled functions."""
+    shared = {
+        "tables": simulator.tables,
+        "settings": simulator.settings,
+        "belief": belief,
+        "truth": simulator.truth,
+        "out": simulator.out,
+    }
+    description = describe(shared)
+    address = description.ctypes.data
+    now = float(belief.clock["now"][0])
+    said: list[float] = [compiled.idle_gpu(address, 0, now)]
+    for model in range(belief.queue.shape[1]):
+        members = compiled.form_batch(address, 0, model, 0, now)
+        compiled.time_line(address, model, 0)
+        said += scratch(belief, members)
+        said += [members, compiled.launch_time(address, 0, model, 0, now)]
+    said += [compiled.due_model(address, 0, now)]
+    return struct.pack(f"{len(said)}d", *said)
+
+
+def scratch(belief: Belief, members: int) -> list[float]:
+    """Members of the batch that was formed, and its time line."""
+    return [
+        *(belief.members[member] for member in range(members)),
+        *(belief.elapsed[segment] for segment in range(belief.span[0])),
+    ]
+
+
+def one_row(belief: Belief, env: int) -> Belief:
+    """A copy of one environment's belief, with room of its own to work in."""
+    scratch = Belief._fields.index("members")
+    rows = [
+        (array[..., env : env + 1] if name in ("request", "held") else array[env : env + 1]).copy()
+        for name, array in zip(belief._fields[:scratch], belief, strict=False)
+    ]
+    return Belief(*rows, *(array.copy() for array in belief[scratch:]))
