@@ -47,6 +47,8 @@ demo: $(STAMP) ## train a small PPO, compare it with the rules, export it, let t
 
 bench: $(STAMP) ## speed of the environment and of one decision
 	$(BIN)/python -m benchmarks.env_speed
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.rivals
 	$(BIN)/python -m benchmarks.decide
 
 slow: $(STAMP) ## the tests that take minutes
