@@ -76,8 +76,14 @@ def export(
     Raises
     ------
     BundleError
-        If the folder cannot be written, or the exported policy decides otherwise than this one.
+        If the folder cannot be written, the exported policy decides otherwise than this one, or
+        the scenario serves continuously, which the runtime scheduler does not follow yet.
     """
+    if scenario.serving != "batch":
+        raise BundleError(
+            f"scenario {scenario.name}: serving is {scenario.serving}; the runtime scheduler "
+            "follows batch serving only, so that is what a bundle can be made for"
+        )
     tables = build_tables(scenario)
     context = Context(tables)
     policy.bind(context)
@@ -100,7 +106,7 @@ def export(
         rule=rule,
         graph=network,
         fallback=FALLBACK,
-        discipline=policy.discipline,
+        discipline=scenario.dispatch.discipline,
         training=training or {"provenance": provenance()},
         evaluation=evaluation or {},
         **describe_scenario(scenario, tables),
@@ -124,7 +130,7 @@ def describe_scenario(scenario: Scenario, tables: Tables) -> dict[str, Any]:
             hold_levels=list(HOLD_LEVELS),
         ),
         "names": names(scenario),
-        "gpus": scenario.pool.count,
+        "gpus": scenario.pool.size,
         "queue": min(scenario.queue, scenario.decisions),
         "scenario": ScenarioEntry(
             name=scenario.name, digest=scenario.digest(), content=scenario.model_dump(mode="json")

@@ -24,7 +24,6 @@ from benchmarks.timing import THOROUGH, gymnasium_rate, kernel_rate
 from splitenv.scenario import load_scenario
 from splitenv.simulator import Simulator
 
-
 EVERYTHING_ON: dict[str, dict[str, Any]] = {
     "everything on": {},
     "everything on, continuous": {"serving": "continuous"},

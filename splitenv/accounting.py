@@ -136,6 +136,9 @@ def record_decision(tables: Tables, belief: Belief, truth: Truth, env: int, acti
     record.outcome = 0
     record.gpu_seconds = 0.0
     record.cost = 0.0
+    record.begin = math.nan
+    record.sent = math.nan
+    record.resume = math.nan
     record.ready = math.nan
     record.start = math.nan
     record.finish = math.nan

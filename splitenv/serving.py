@@ -137,18 +137,21 @@ def complete(
         tables, settings, truth, env, known.client, 1, finish, size, request.rtt
     )  # fmt: skip
     end = back
+    recorded = known.index < truth.record.shape[1]
     tail = request.slowness * tables.tail[request.device, model, placement]
     if tail > 0.0:
-        end = run_on_device(
+        resume, end = run_on_device(
             settings, truth, env, known.client, max(back, request.encoded), tail
-        )  # fmt: skip
+        )
+        if recorded:
+            truth.record[env, known.index].resume = resume
     gpu_cost = seconds * tables.price[kind] / tables.norm
     late = end > request.deadline
     price = tables.violation_price * tables.weight[request.sla] if late else 0.0
     outcome = LATE if late else IN_TIME
     world.paid_gpu += gpu_cost - request.promised_gpu
     world.paid_violation += price - request.promised_violation
-    if known.index < truth.record.shape[1]:
+    if recorded:
         record = truth.record[env, known.index]
         record.ready = known.ready
         record.start = start

@@ -183,6 +183,7 @@ def _upload(
     tables: Tables, settings: Settings, belief: Belief, truth: Truth, env: int, slot: int
 ) -> float:
     """Fix when the request is truly ready, and return it: control delay, device head, upload."""
+    world = truth.world[env]
     clock = belief.clock[env]
     request = truth.request[slot, env]
     placement = belief.request[slot, env].placement
@@ -191,8 +192,13 @@ def _upload(
     start = clock.arrival + tables.control_delay
     request.encoded = start + request.slowness * tables.also[clock.device, clock.model, placement]
     head = request.slowness * tables.head[clock.device, clock.model, placement]
+    recorded = world.index < truth.record.shape[1]
     if head > 0.0:
-        start = run_on_device(settings, truth, env, clock.client, start, head)
+        begin, start = run_on_device(settings, truth, env, clock.client, start, head)
+        if recorded:
+            truth.record[env, world.index].begin = begin
+    if recorded:
+        truth.record[env, world.index].sent = start
     size = tables.up[clock.model, placement]
     return transfer(tables, settings, truth, env, clock.client, 0, start, size, request.rtt)
 
@@ -206,7 +212,9 @@ def _run_on_device(
     send_to_device(tables, belief, env)
     work = realised_slowness(settings, truth, env) * tables.head[clock.device, clock.model, 0]
     begin = clock.arrival + tables.control_delay
-    complete = run_on_device(settings, truth, env, clock.client, begin, work)
+    start, complete = run_on_device(settings, truth, env, clock.client, begin, work)
+    if world.index < truth.record.shape[1]:
+        truth.record[env, world.index].begin = start
     late = complete > clock.deadline
     price = tables.violation_price * tables.weight[clock.sla] if late else 0.0
     outcome = LATE if late else IN_TIME

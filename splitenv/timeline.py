@@ -205,7 +205,7 @@ def simulate(
         if played is not None:
             break
         decisions = 2 * length  # a burst: more requests came than the mean load says
-    requests = tuple(_requests(simulator, *played))
+    requests = tuple(_requests(simulator, played))
     record = simulator.record[:, : len(requests)]
     names = names_of(scenario)
     gpus = int(simulator.belief.clock["gpus"][0])
@@ -244,15 +244,8 @@ def parse_policy(spec: str) -> tuple[str, dict[str, float]]:
 
 def _play(
     simulator: Simulator, rule: Any, seed: int, seconds: float, progress: Progress | None
-) -> tuple[Array, Array] | None:
-    """Play one episode; None if it was too short for ``seconds``.
-
-    Returns
-    -------
-    free, slowness
-        What the records do not keep, for each request: when its device was free of earlier work,
-        and z, the factor on its device's time.
-    """
+) -> int | None:
+    """Play one episode and return its requests; None if it was too short for ``seconds``."""
     simulator.seed([seed])
     simulator.reset()
     clock, world = simulator.belief.clock[0], simulator.truth.world[0]
@@ -261,27 +254,23 @@ def _play(
             f"no request arrives within {seconds:g} s under seed {seed}; the first comes at "
             f"{clock['arrival']:.3g} s"
         )
-    free, slowness = [], []
     for decided in range(simulator.settings.length):
         if world["next_arrival"] > seconds:
             world["length"] = decided + 1  # the last: the step runs what is in flight to its end
-        slot = simulator.belief.free[0, max(0, clock["free_slots"] - 1)]  # is given out next
-        free.append(float(simulator.truth.client[0, clock["client"]]["device_free"]))
         simulator.step(rule.act(simulator.observation, simulator.mask), NO_RESET)
-        slowness.append(float(simulator.truth.request[slot, 0]["slowness"]))
         if progress is not None and decided % 100 == 0:
             progress(float(clock["arrival"]))
         if world["length"] == decided + 1 and clock["arrival"] > seconds:
-            return np.array(free), np.array(slowness)
+            return decided + 1
     return None
 
 
-def _requests(simulator: Simulator, free: Array, slowness: Array) -> Iterator[Request]:
+def _requests(simulator: Simulator, count: int) -> Iterator[Request]:
     """Turn the records of the episode into lives."""
     tables = simulator.tables
-    for index, record in enumerate(simulator.record[0, : len(free)]):
+    for index, record in enumerate(simulator.record[0, :count]):
         model, placement = int(record["model"]), int(record["placement"])
-        phases = tuple(_phases(simulator, record, float(free[index]), float(slowness[index])))
+        phases = tuple(_phases(simulator, record))
         yield Request(
             number=index + 1,
             arrival=float(record["arrival"]),
@@ -300,47 +289,41 @@ def _requests(simulator: Simulator, free: Array, slowness: Array) -> Iterator[Re
         )
 
 
-def _phases(simulator: Simulator, record: Any, free: float, slowness: float) -> Iterator[Phase]:
+def _phases(simulator: Simulator, record: Any) -> Iterator[Phase]:
     """Phases that took time, in causal order; for a dropped request those that it came to."""
-    moments = list(_moments(simulator, record, free, slowness))
+    moments = list(_moments(simulator, record))
     for (_, start), (kind, end) in pairwise([("", float(record["arrival"])), *moments]):
         if end > start:
             yield Phase(kind, start, end)
 
 
-def _moments(
-    simulator: Simulator, record: Any, free: float, slowness: float
-) -> Iterator[tuple[str, float]]:
+def _moments(simulator: Simulator, record: Any) -> Iterator[tuple[str, float]]:
     """Kind and end of each phase, whether it took time or not."""
-    tables = simulator.tables
-    device, model, placement = record["device"], record["model"], record["placement"]
-    begun = float(record["arrival"]) + tables.control_delay
+    begun = float(record["arrival"]) + simulator.tables.control_delay
+    begin, resume = float(record["begin"]), float(record["resume"])
     ready, start = float(record["ready"]), float(record["start"])
-    if placement == 0:
+    if record["placement"] == 0:
         yield "control", begun
-        yield "device busy", max(begun, free)
+        yield "device busy", begin
         yield "device", float(record["complete"])
         return
     if not math.isfinite(ready):  # dropped on arrival: the queue was full
         return
     yield "control", begun
-    head = slowness * float(tables.head[device, model, placement])
-    if head > 0.0:
-        begun = max(begun, free)
-        yield "device busy", begun
-        yield "device", begun + head
+    if math.isfinite(begin):
+        yield "device busy", begin
+        yield "device", float(record["sent"])
     yield "upload", ready
     launched = start if math.isfinite(start) else float(record["finish"])
     yield "hold", min(_hold_end(simulator, record), launched)
     yield "queue", launched
     if not math.isfinite(start):
         return
-    complete, back = float(record["complete"]), float(record["download"])
     yield "GPU", float(record["finish"])
-    yield "download", back
-    tail = slowness * float(tables.tail[device, model, placement])
-    yield "device busy", max(back, complete - tail)
-    yield "device", complete
+    yield "download", float(record["download"])
+    if math.isfinite(resume):
+        yield "device busy", resume
+    yield "device", float(record["complete"])
 
 
 def _hold_end(simulator: Simulator, record: Any) -> float:

@@ -84,10 +84,13 @@ RECORD = np.dtype(
     [
         ("arrival", "f8"),
         ("deadline", "f8"),
+        ("begin", "f8"),  # the device begins its head, or all of it; NaN without a head
+        ("sent", "f8"),  # the upload starts; NaN for all-device
         ("ready", "f8"),  # NaN for all-device
         ("start", "f8"),
         ("finish", "f8"),  # leaves the GPU, or is dropped
         ("download", "f8"),  # data back on the device
+        ("resume", "f8"),  # the device begins its tail; NaN without one
         ("complete", "f8"),  # inf if dropped
         ("gpu_seconds", "f8"),  # attributed
         ("cost", "f8"),

@@ -78,7 +78,7 @@ def _cloud_lines(env: SplitInferenceEnv) -> Iterator[str]:
     now = belief.clock[0]["now"]
     busy = np.maximum(belief.gpu[0]["free_at"][: belief.clock[0]["gpus"]] - now, 0.0)
     states = ", ".join(f"busy for {left:.2f} s" if left > 0.0 else "idle" for left in busy)
-    yield f"GPUs     {env.scenario.pool.gpu}: {states}"
+    yield f"GPUs     {', '.join(env.scenario.pool.types)}: {states}"
     queues = ", ".join(
         f"{workload.model}: {queue['size']} ready, {queue['uploading']} on their way"
         for workload, queue in zip(env.scenario.models, belief.queue[0], strict=True)
@@ -252,7 +252,8 @@ def _draw_pool(axes: Axes, env: SplitInferenceEnv, gpus: int, window: tuple[floa
             where: dict[str, Any] = {"ha": "center", "va": "center", "clip_on": True}
             axes.text((begin + stop) / 2, lane, str(size), color="white", fontsize=8, **where)
     axes.set_ylim(gpus - 0.5, -0.5)
-    axes.set_yticks(range(gpus), [f"{env.scenario.pool.gpu} {gpu + 1}" for gpu in range(gpus)])
+    types, pool = env.scenario.pool.types, env.simulator.tables.pool
+    axes.set_yticks(range(gpus), [f"{types[pool[gpu]]} {gpu + 1}" for gpu in range(gpus)])
     axes.set_title("batches on the GPUs, with their members", fontsize=9, loc="left")
 
 

@@ -238,8 +238,8 @@ def _reported_slowdown(settings: Settings, truth: Truth, env: int, index: int, n
 
 def run_on_device(
     settings: Settings, truth: Truth, env: int, index: int, begin: float, work: float
-) -> float:
-    """Run ``work`` (seconds on a cold device at rest) on a client's device; return the end."""
+) -> tuple[float, float]:
+    """Run ``work`` (seconds on a cold device at rest) on a client's device: start and end."""
     client = truth.client[env, index]
     start = max(begin, client.device_free)
     if settings.background.shape[0] > 1:
@@ -256,7 +256,7 @@ def run_on_device(
             time = throttled(work, warm, slowdown, span)
             heat.heat = 1.0 - (1.0 - warm) * np.exp(-time / span)
     client.device_free = start + time
-    return client.device_free
+    return start, client.device_free
 
 
 def throttled(work: float, warm: float, slowdown: float, span: float) -> float:

@@ -11,9 +11,12 @@ import onnx
 import pytest
 import torch
 
-from agents.export import OPSET, actor_graph, main
+from agents.export import OPSET, actor_graph, export, main
+from agents.registry import make_policy
+from splitenv.runtime import BundleError
 from splitenv.runtime.bundle import read_bundle
 from splitenv.runtime.policies import GraphPolicy
+from splitenv.scenario import load_scenario
 
 FEATURES, ACTIONS = 46, 56
 
@@ -131,3 +134,10 @@ def write_run(folder: Path) -> Path:
     (folder / "evaluations.json").write_text(json.dumps({"best": {"cost": 0.5}}))
     save_best(model, folder)
     return folder
+
+
+def test_a_bundle_is_made_for_batch_serving_only(tmp_path: Path) -> None:
+    scenario = load_scenario("sd-mobile", {"serving": "continuous"})
+    with pytest.raises(BundleError, match="serving is continuous"):
+        export(make_policy("all-cloud"), scenario, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

@@ -106,6 +106,7 @@ class Reference(ABC):
         begin = request.arrival + tables.control_delay
         if placement == 0:
             self.end(request, client.device.work(begin, head, request.z))
+            request.begin = client.device.started
             return
         if self.in_cloud == self.world.room:
             self.overflow += 1
@@ -118,10 +119,13 @@ class Reference(ABC):
         start = start_up(size, request.downlink, request.rtt, tables.initial_window)
         download = request.rtt / 2 + start + size / request.downlink
         request.gpu_deadline = request.deadline - download - tail * request.speed
-        sent = client.device.work(begin, head, request.z) if head > 0.0 else begin
+        request.sent = begin
+        if head > 0.0:
+            request.sent = client.device.work(begin, head, request.z)
+            request.begin = client.device.started
         size = float(tables.up[model, placement])
         window = tables.initial_window
-        request.ready = client.uplink.transfer(sent, size, request.true_rtt, window)
+        request.ready = client.uplink.transfer(request.sent, size, request.true_rtt, window)
         request.encoded = begin + also * client.device.speed * request.z
         self.at(request.ready, READY, request.index)
 
@@ -258,6 +262,7 @@ class Reference(ABC):
             return
         begin = max(request.download, request.encoded)
         self.end(request, client.device.work(begin, tail, request.z))
+        request.resume = client.device.started
 
     def end(self, request: Request, complete: float) -> None:
         request.complete = complete

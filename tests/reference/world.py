@@ -72,6 +72,7 @@ class Device:
     block: float = math.inf
     phase: float = 0.0
     free: float = 0.0
+    started: float = math.nan  # the last piece of work
     heat: float = 0.0  # when it last fell idle
     reported: float = 1.0  # slowdown that it measured when it last was idle
 
@@ -86,7 +87,7 @@ class Device:
 
     def work(self, begin: float, seconds: float, z: float) -> float:
         """Do after all else what takes so long at the profile's speed; return when it is done."""
-        start = max(begin, self.free)
+        self.started = start = max(begin, self.free)
         beside = self.background(math.floor(start / self.block + self.phase))
         heat = self.heat_at(start)
         busy = self.busy_for(seconds * self.speed * z * beside, heat)
@@ -146,10 +147,13 @@ class Request:
     gpu_deadline: float = math.nan
     expires: float = math.nan
     encoded: float = math.nan
+    begin: float = math.nan
+    sent: float = math.nan
     ready: float = math.nan
     start: float = math.nan
     finish: float = math.nan
     download: float = math.nan
+    resume: float = math.nan
     complete: float = math.nan
     gpu_seconds: float = 0.0
     cost: float = 0.0

@@ -20,7 +20,8 @@ from tests.toy import run, toy_settings, toy_simulator, toy_tables
 
 DISCRETE = ("client", "device", "model", "sla", "placement", "gpu", "batch", "launch", "outcome")
 REPORTS = ("uplink", "downlink", "rtt", "speed")
-STAMPS = ("ready", "start", "finish", "download", "complete", "gpu_seconds", "cost", "gpu_deadline")
+STAMPS = ("begin", "sent", "ready", "start", "finish", "download", "resume", "complete")
+FIGURES = ("gpu_seconds", "cost", "gpu_deadline")
 EXACT = 1e-9
 
 
@@ -35,7 +36,7 @@ def compare(play: Play) -> list[Request]:
     told = reference.as_records(second.requests)
     # An answer that comes within rounding of its deadline may count either way.
     clear = ~np.isclose(told["complete"], told["deadline"], rtol=EXACT, atol=0.0)
-    for name in ("arrival", "deadline", *DISCRETE, *REPORTS, *STAMPS):
+    for name in ("arrival", "deadline", *DISCRETE, *REPORTS, *STAMPS, *FIGURES):
         judged = clear if name in ("outcome", "cost") else slice(None)
         tolerance = 0.0 if name in DISCRETE else EXACT
         np.testing.assert_allclose(
