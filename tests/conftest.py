@@ -9,9 +9,22 @@ from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernel before the workers start, who would each do it at the same time."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        from splitenv.scenario import load_scenario
+        from splitenv.simulator import Simulator
+
+        simulator = Simulator(load_scenario("sd-mobile"), 1)
+        simulator.seed([0])
+        simulator.reset()
+        simulator.step(np.zeros(1, np.int64))
 
 
 def declared_rules(group: str) -> EntryPoints:
