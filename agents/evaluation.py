@@ -89,7 +89,7 @@ class Evaluation:
     label
         What reports call it: the spec that it was made from, or its name.
     policy
-        The policy's own description.
+        The policy's own description, and the dispatch discipline that it ran under.
     figures
         Everything in :data:`FIGURES`.
     tiers
@@ -149,7 +149,10 @@ def evaluate(
         reference = run_episodes(AllCloud(), scenario, episodes, seed, envs)
     return Evaluation(
         label=label or policy.name,
-        policy=policy.describe(),
+        policy={
+            **policy.describe(),
+            "dispatch": policy.dispatch(scenario).model_dump(mode="json"),
+        },
         figures=_figures(outcomes, reference, seed),
         tiers={
             tier: _ratio(met, requests, _resamples(episodes, seed))
@@ -171,6 +174,7 @@ def run_episodes(
 ) -> Outcomes:
     """Run a policy through episodes ``seed`` to ``seed + episodes - 1``, in chunks of ``envs``."""
     chunks = []
+    scenario = policy.under(scenario)
     for first in range(0, episodes, envs):
         rows = min(envs, episodes - first)
         simulator = Simulator(scenario, rows, record=True)

@@ -84,6 +84,7 @@ def export(
             f"scenario {scenario.name}: serving is {scenario.serving}; the runtime scheduler "
             "follows batch serving only, so that is what a bundle can be made for"
         )
+    scenario = policy.under(scenario)
     tables = build_tables(scenario)
     context = Context(tables)
     policy.bind(context)

@@ -26,6 +26,8 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from splitenv.context import Context
+    from splitenv.parts import Dispatch
+    from splitenv.scenario import Scenario
 
 Observations = npt.NDArray[np.float32]
 Masks = npt.NDArray[np.bool_]
@@ -65,10 +67,11 @@ class Policy(ABC):
     ----------
     name
         What it is called on the command line and in reports.
-    discipline
-        The dispatch discipline that it runs under.
     parameters
         Its free parameters, by name.
+    aggressiveness
+        The parameter that trades GPU seconds against violations, over whose range an evaluation
+        sweeps it to a curve; ``None`` where it has no such knob.
     context
         The scenario's public tables, after :meth:`bind`.
 
@@ -79,8 +82,8 @@ class Policy(ABC):
     """
 
     name: str
-    discipline: str = "slack"
     parameters: ClassVar[Mapping[str, Parameter]] = {}
+    aggressiveness: ClassVar[str | None] = None
     context: Context
 
     def __init__(self, **values: float) -> None:
@@ -95,6 +98,23 @@ class Policy(ABC):
                     f"{parameter.high:g}, got {value:g}"
                 )
             setattr(self, key, value)
+
+    def dispatch(self, scenario: Scenario) -> Dispatch:
+        """Name the dispatch discipline that it runs under: the scenario's own, if none is named."""
+        return scenario.dispatch
+
+    def under(self, scenario: Scenario) -> Scenario:
+        """Return the scenario with the dispatch discipline that this policy runs under.
+
+        Raises
+        ------
+        ScenarioError
+            If the scenario's serving mode does not take that discipline.
+        """
+        dispatch = self.dispatch(scenario)
+        if dispatch == scenario.dispatch:
+            return scenario
+        return scenario.with_overrides({"dispatch": dispatch.model_dump(mode="json")})
 
     def bind(self, context: Context) -> None:
         """Learn the scenario's public tables. Called before the first :meth:`act`, may recur.
@@ -121,6 +141,6 @@ class Policy(ABC):
         """
 
     def describe(self) -> dict[str, Any]:
-        """Say what decides, as plain data: name, discipline and the values of its parameters."""
+        """Say what decides, as plain data: name and the values of its parameters."""
         values = {key: getattr(self, key) for key in self.parameters}
-        return {"name": self.name, "discipline": self.discipline, "parameters": values}
+        return {"name": self.name, "parameters": values}

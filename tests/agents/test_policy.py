@@ -12,6 +12,8 @@ import pytest
 from agents.policy import Parameter, Policy
 from agents.registry import RULES, PolicyError, make_policy, split_specs
 from splitenv.context import Context
+from splitenv.parts import Dispatch
+from splitenv.scenario import ScenarioError, load_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,9 +40,28 @@ def test_a_policy_of_ones_own_takes_ten_lines(toy: Context) -> None:
 def test_a_policy_describes_itself_with_the_values_of_its_parameters() -> None:
     assert Halves(hold=0.25).describe() == {
         "name": "halves",
-        "discipline": "slack",
         "parameters": {"hold": 0.25},
     }
+
+
+def test_a_policy_runs_under_the_scenarios_discipline_unless_it_names_one() -> None:
+    class Windowed(Halves):
+        def dispatch(self, scenario):
+            return Dispatch(discipline="window", window_s=0.5)
+
+    scenario = load_scenario("sd-mobile")
+
+    assert Halves().under(scenario) == scenario
+    assert Windowed().under(scenario).dispatch == Dispatch(discipline="window", window_s=0.5)
+
+
+def test_a_discipline_that_the_serving_mode_does_not_take_is_refused() -> None:
+    class Windowed(Halves):
+        def dispatch(self, scenario):
+            return Dispatch(discipline="window")
+
+    with pytest.raises(ScenarioError, match="serving: continuous takes the disciplines"):
+        Windowed().under(load_scenario("sd-mobile", {"serving": "continuous"}))
 
 
 def test_parameters_not_given_take_their_defaults() -> None:
