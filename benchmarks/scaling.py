@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling [--quick] [--axis NAME] [--out results.json] [--save]
 
-CPU time of one thread; 64 environments but where their number is the axis. Two fits tell how the
-cost grows with n:
+CPU time of one thread; 64 environments where their number is not the axis, 8 where queues are long,
+which so stay in the cache. Two fits tell how the cost grows with n:
 
 - a power law n^p, by least squares on the logarithms of both, and the ratio of last to first;
 - ``a + b log2(n) + c n`` with a, b and c not negative, by least squares on relative errors, told as

@@ -13,6 +13,9 @@ from splitenv.toys import toy_scenario, toy_settings, toy_tables
 
 ENVS = 64
 """Environments where their number is not what grows."""
+BACKLOG_ENVS = 8
+"""Where queues are long: so all that waits in the longest still lies in the processor's second
+cache, and what is seen is how the work grows, not where memory ends."""
 ENDLESS = 1 << 30
 """Decisions of an episode that does not end while it is measured."""
 LIMIT = 8
@@ -114,7 +117,7 @@ def with_backlog(length: int, kind: Backlog) -> World:
         job_model=np.zeros(2, np.int32),
         job_sla=np.arange(2, dtype=np.int32),
     )
-    simulator = Simulator(toy_scenario(512, length), ENVS, tables=tables, settings=settings)
+    simulator = Simulator(toy_scenario(512, length), BACKLOG_ENVS, tables=tables, settings=settings)
     actions = range(1, simulator.actions if kind == "held" else 2)
     # Of five arrivals one stays in the queue.
     return World(simulator, actions, steps=8 * length + 1000)

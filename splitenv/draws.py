@@ -1,4 +1,4 @@
-"""Counter-based random numbers: every draw is a function of (key, index, purpose) alone.
+"""Counter-based random numbers: every draw is a function of (key, purpose, index) alone.
 
 So what a policy does can't shift the world's dice: two policies under one seed meet the same
 arrivals, links and devices, and a row of a batch sees what it would see alone. The mixing function
@@ -35,9 +35,14 @@ def mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> _SHIFT_31)
 
 
-def bits(key: np.uint64, index: int | np.int64, purpose: int) -> np.uint64:
-    """64 random bits for the ``index``-th draw of ``purpose``."""
-    return mix(mix(key + _GOLDEN * np.uint64(purpose)) + _GOLDEN * np.uint64(index))
+def stream(key: np.uint64, purpose: int) -> np.uint64:
+    """The draws of one purpose; what is drawn often keeps its stream for the episode."""
+    return mix(key + _GOLDEN * np.uint64(purpose))
+
+
+def bits(stream: np.uint64, index: int | np.int64) -> np.uint64:
+    """64 random bits: the ``index``-th draw of a stream."""
+    return mix(stream + _GOLDEN * np.uint64(index))
 
 
 def pair(high: int, low: int) -> np.int64:
@@ -45,32 +50,32 @@ def pair(high: int, low: int) -> np.int64:
     return np.int64((np.uint64(high) << _SHIFT_32) | np.uint64(low))
 
 
-def uniform(key: np.uint64, index: int | np.int64, purpose: int) -> float:
+def uniform(stream: np.uint64, index: int | np.int64) -> float:
     """Uniform on the open interval (0, 1)."""
-    return (np.float64(bits(key, index, purpose) >> _SHIFT_11) + 0.5) * _UNIT
+    return (np.float64(bits(stream, index) >> _SHIFT_11) + 0.5) * _UNIT
 
 
-def quantile(table: Array, key: np.uint64, index: int | np.int64, purpose: int) -> float:
+def quantile(table: Array, stream: np.uint64, index: int | np.int64) -> float:
     """Draw from a distribution given by its quantiles at equal steps of probability."""
-    return table[int(uniform(key, index, purpose) * table.shape[0])]
+    return table[int(uniform(stream, index) * table.shape[0])]
 
 
-def choose(cumulative: Array, key: np.uint64, index: int, purpose: int) -> int:
+def choose(cumulative: Array, stream: np.uint64, index: int) -> int:
     """Draw an index from cumulative shares."""
-    u = uniform(key, index, purpose)
+    u = uniform(stream, index)
     choice = 0
     while choice < cumulative.shape[0] - 1 and u >= cumulative[choice]:
         choice += 1
     return choice
 
 
-def log_uniform(limits: Array, key: np.uint64, purpose: int) -> float:
+def log_uniform(limits: Array, stream: np.uint64) -> float:
     """Log-uniform between two limits; exactly the limit where they are equal."""
     if limits[0] == limits[1]:
         return limits[0]
-    return limits[0] * (limits[1] / limits[0]) ** uniform(key, 0, purpose)
+    return limits[0] * (limits[1] / limits[0]) ** uniform(stream, 0)
 
 
-def exponential(key: np.uint64, index: int, purpose: int) -> float:
+def exponential(stream: np.uint64, index: int) -> float:
     """Exponential with mean 1."""
-    return -np.log(uniform(key, index, purpose))
+    return -np.log(uniform(stream, index))

@@ -18,7 +18,7 @@ from splitenv.disciplines import NEVER
 from splitenv.physics import consequence, prospect
 from splitenv.state import Array, Belief, Tables
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ _GLOBAL = (
         "slack_left",
         "deadlines",
         "softsign",
-        "least slack of those of this model's queue that are not late, each alone",
+        "slack of the first of this model's queue who is not late, alone",
     ),
     ("load_fast", "pools", "softsign", "all-cloud load by the last 8 gaps between arrivals"),
     ("load_slow", "pools", "softsign", "all-cloud load by the last 64 gaps between arrivals"),
@@ -245,24 +245,19 @@ def _observe_queues(tables: Tables, belief: Belief, env: int, first: int) -> Non
     _set(belief, first + 2, queue.uploading, limit)
     _set(belief, first + 3, idle, clock.gpus)
     _set(belief, first + 4, hold_left, horizon)
-    _set(belief, first + 5, _least_slack(tables, belief, env, horizon), horizon)
+    _set(belief, first + 5, _first_slack(tables, belief, env, horizon), horizon)
 
 
-def _least_slack(tables: Tables, belief: Belief, env: int, most: float) -> float:
-    """Least slack, each alone, of the pending request's queue; of those that are not late."""
+def _first_slack(tables: Tables, belief: Belief, env: int, most: float) -> float:
+    """Slack, alone, of the first of the pending request's queue who is not late."""
     clock = belief.clock[env]
     model = clock.model
     line = belief.line[env, 2 * model]
-    longest = tables.soonest[model, tables.placements[model] - 1]
-    least = most
-    for position in range(line.first, line.first + line.size):
-        request = belief.request[belief.waiting[env, 2 * model, position], env]
-        # By deadline, those that follow have more slack than all-cloud would have with this D.
-        if tables.by_deadline and request.gpu_deadline - clock.now - longest >= least:
-            break
-        alone = tables.soonest[model, request.placement]
-        least = min(least, request.gpu_deadline - clock.now - alone)
-    return least
+    if line.size == 0:
+        return most
+    request = belief.request[belief.waiting[env, 2 * model, line.first], env]
+    left = request.gpu_deadline - clock.now - tables.soonest[model, request.placement]
+    return min(most, left)
 
 
 def _observe_load(tables: Tables, belief: Belief, env: int, first: int) -> None:

@@ -63,6 +63,7 @@ compiled = compilation.compile_modules(
         "_finish",
         "clear",
         "new_episode",
+        "_change_rate",
         "draw_client",
         "next_boundary",
         "_retire_before",

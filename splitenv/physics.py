@@ -176,10 +176,19 @@ class Prospect(NamedTuple):
 def prospect(tables: Tables, belief: Belief, env: int) -> Prospect:
     """Predict what does not depend on the pending request's placement."""
     clock = belief.clock[env]
+    gpu_at, gpu = next_gpu(tables, belief, env, clock.model)
+    clock.gpu_at = gpu_at
+    clock.company = company(tables, belief, env, clock.model, gpu)
+    clock.kind = tables.pool[gpu]
+    return same_prospect(tables, belief, env)
+
+
+def same_prospect(tables: Tables, belief: Belief, env: int) -> Prospect:
+    """The pending request's prospect, where nothing has happened since it was predicted."""
+    clock = belief.clock[env]
     model = clock.model
     device = clock.device
-    gpu_at, gpu = next_gpu(tables, belief, env, model)
-    kind = tables.pool[gpu]
+    kind = clock.kind
     return Prospect(
         model,
         device,
@@ -192,8 +201,8 @@ def prospect(tables: Tables, belief: Belief, env: int) -> Prospect:
         clock.down_pace,
         clock.arrival + tables.control_delay,
         belief.client[env, clock.client].device_free,
-        gpu_at,
-        company(tables, belief, env, model, gpu),
+        clock.gpu_at,
+        clock.company,
         belief.queue[env, model].rate_fast,
         tables.limit[kind, model],
         tables.price[kind],

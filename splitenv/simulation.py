@@ -23,7 +23,7 @@ from splitenv.disciplines import NEVER
 from splitenv.features import observe
 from splitenv.heap import push, remove
 from splitenv.iterations import look_after
-from splitenv.physics import consequence, prospect
+from splitenv.physics import consequence, same_prospect
 from splitenv.prefetch import fetch_ahead
 from splitenv.serving import launch_due
 from splitenv.state import Array, Belief, Tables
@@ -161,7 +161,7 @@ def _decide(
             clock.arrival, DROPPED, 0,
         )  # fmt: skip
         return
-    view = prospect(tables, belief, env)
+    view = same_prospect(tables, belief, env)
     complete, seconds, members = consequence(view, placement)
     slot = send_to_cloud(tables, belief, env, view, action, world.index)
     request = truth.request[slot, env]

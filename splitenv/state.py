@@ -75,6 +75,10 @@ CLOCK = whole_lines(
         ("up_pace", "f8"),  # 1 / uplink
         ("down_pace", "f8"),
         ("rtt", "f8"),  # reported, s
+        # Which GPU is expected to take it up: from when on, of which type, with how many others.
+        ("gpu_at", "f8"),
+        ("company", "f8"),
+        ("kind", "i4"),
         ("gpus", "i4"),  # GPUs in the pool now
         ("waiting", "i4"),  # ready requests, all models
         ("uploading", "i4"),  # sent to the cloud, not ready yet, all models

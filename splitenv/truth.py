@@ -14,18 +14,30 @@ from splitenv.state import EVENT, Array, Tables, spread, whole_lines, zeros
 WORLD = whole_lines(
     [
         ("key", "u8"),  # of this episode, made from the seed and the episode's number
+        # The streams of what is drawn for every request.
+        ("gaps", "u8"),
+        ("clients", "u8"),
+        ("jobs", "u8"),
+        ("slownesses", "u8"),
+        ("rtts", "u8"),
+        ("rtt_reports", "u8"),
+        ("rate_reports", "u8"),
+        ("uplinks", "u8"),
+        ("downlinks", "u8"),
         ("index", "i8"),  # of the pending request
         ("decisions", "i8"),  # made in this episode
         ("length", "i8"),  # decisions until truncation
         ("load", "f8"),  # requests/s that this episode's arrivals are scaled to
         ("device_speed", "f8"),  # factor on every device time
         ("start", "f8"),  # second of the day at which the episode starts
-        ("phase_end", "f8"),  # of the arrival process's present state
+        ("rate", "f8"),  # of arrivals now, 1/s
+        ("rate_until", "f8"),  # until when it is that
         ("next_arrival", "f8"),
         ("act_at", "f8"),  # when dispatch is next to be looked at
         # This step's rewards and, over the episode, what has been paid.
         ("paid_gpu", "f8"),
         ("paid_violation", "f8"),
+        ("phase_end", "f8"),  # of the arrival process's present state
         ("phase", "i4"),
         ("done", "i4"),
         ("next_client", "i4"),  # who asks after the pending request

@@ -8,7 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 from splitenv import draws
-from splitenv.draws import bits, choose, exponential, log_uniform, mix, pair, quantile, uniform
+from splitenv.draws import (
+    bits,
+    choose,
+    exponential,
+    log_uniform,
+    mix,
+    pair,
+    quantile,
+    stream,
+    uniform,
+)
 from splitenv.physics import start_up
 from splitenv.state import Belief, Tables
 from splitenv.truth import Settings, Truth
@@ -31,22 +41,32 @@ def new_episode(settings: Settings, truth: Truth, env: int, stagger: bool) -> in
     world.decisions = 0
     world.length = settings.length
     if stagger:
-        world.length = 1 + int(uniform(key, 0, draws.AGE) * settings.length)
-    world.load = log_uniform(settings.load, key, draws.LOAD)
-    world.bandwidth = log_uniform(settings.bandwidth, key, draws.BANDWIDTH)
-    world.device_speed = log_uniform(settings.device_speed, key, draws.DEVICE_SPEED)
-    world.start = uniform(key, 0, draws.START) * 24 * _HOUR
-    world.phase = int(uniform(key, 0, draws.PHASE) * settings.phase_rate.shape[0])
+        world.length = 1 + int(uniform(stream(key, draws.AGE), 0) * settings.length)
+    world.load = log_uniform(settings.load, stream(key, draws.LOAD))
+    world.bandwidth = log_uniform(settings.bandwidth, stream(key, draws.BANDWIDTH))
+    world.device_speed = log_uniform(settings.device_speed, stream(key, draws.DEVICE_SPEED))
+    world.start = uniform(stream(key, draws.START), 0) * 24 * _HOUR
+    world.phase = int(uniform(stream(key, draws.PHASE), 0) * settings.phase_rate.shape[0])
     world.phases = 0
-    world.phase_end = settings.phase_dwell[world.phase] * exponential(key, 0, draws.DWELL)
-    world.replay_from = int(uniform(key, 0, draws.REPLAY) * settings.replay.shape[0])
-    world.next_client = who_asks(settings, key, 0)
+    world.phase_end = settings.phase_dwell[world.phase] * exponential(stream(key, draws.DWELL), 0)
+    world.rate_until = 0.0
+    world.replay_from = int(uniform(stream(key, draws.REPLAY), 0) * settings.replay.shape[0])
+    world.gaps = stream(key, draws.GAP)
+    world.clients = stream(key, draws.CLIENT)
+    world.jobs = stream(key, draws.JOB)
+    world.slownesses = stream(key, draws.SLOWNESS)
+    world.rtts = stream(key, draws.RTT)
+    world.rtt_reports = stream(key, draws.RTT_REPORT)
+    world.rate_reports = stream(key, draws.RATE_REPORT)
+    world.uplinks = stream(key, draws.UPLINK)
+    world.downlinks = stream(key, draws.DOWNLINK)
+    world.next_client = who_asks(settings, truth, env, 0)
     world.done = 0
     world.overflow = 0
     world.paid_gpu = 0.0
     world.paid_violation = 0.0
     spread = settings.gpus[1] - settings.gpus[0] + 1
-    return settings.gpus[0] + int(uniform(key, 0, draws.GPUS) * spread)
+    return settings.gpus[0] + int(uniform(stream(key, draws.GPUS), 0) * spread)
 
 
 def next_arrival(settings: Settings, truth: Truth, env: int, now: float) -> float:
@@ -61,29 +81,38 @@ def next_arrival(settings: Settings, truth: Truth, env: int, now: float) -> floa
     if recorded > 0:
         return now + settings.replay[(world.replay_from + world.index) % recorded] / world.load
     if settings.gap.shape[0] > 0:
-        gap = quantile(settings.gap, world.key, world.index, draws.GAP)
+        gap = quantile(settings.gap, world.gaps, world.index)
     else:
-        gap = exponential(world.key, world.index, draws.GAP)
+        gap = exponential(world.gaps, world.index)
     time = now
-    step = 0
     while True:
-        hours = int((world.start + time) / _HOUR)
-        end = min(world.phase_end, (hours + 1) * _HOUR - world.start)
-        while step + 1 < settings.step_at.shape[0] and settings.step_at[step + 1] <= time:
-            step += 1
-        if step + 1 < settings.step_at.shape[0]:
-            end = min(end, settings.step_at[step + 1])
-        rate = world.load * settings.phase_rate[world.phase] * settings.hour_rate[hours % 24]
-        rate *= settings.step_rate[step]
-        if gap <= rate * (end - time):
-            return time + gap / rate
-        gap -= rate * (end - time)
-        time = end
-        if time >= world.phase_end:
-            world.phase = (world.phase + 1) % settings.phase_rate.shape[0]
-            world.phases += 1
-            dwell = exponential(world.key, world.phases, draws.DWELL)
-            world.phase_end = time + settings.phase_dwell[world.phase] * dwell
+        if time >= world.rate_until:
+            _change_rate(settings, truth, env, time)
+        work = world.rate * (world.rate_until - time)
+        if gap <= work:
+            return time + gap / world.rate
+        gap -= work
+        time = world.rate_until
+
+
+def _change_rate(settings: Settings, truth: Truth, env: int, time: float) -> None:
+    """Find the rate of arrivals from ``time`` on, and until when it holds."""
+    world = truth.world[env]
+    if time >= world.phase_end:
+        world.phase = (world.phase + 1) % settings.phase_rate.shape[0]
+        world.phases += 1
+        dwell = exponential(stream(world.key, draws.DWELL), world.phases)
+        world.phase_end = time + settings.phase_dwell[world.phase] * dwell
+    hours = int((world.start + time) / _HOUR)
+    end = min(world.phase_end, (hours + 1) * _HOUR - world.start)
+    step = 0
+    while step + 1 < settings.step_at.shape[0] and settings.step_at[step + 1] <= time:
+        step += 1
+    if step + 1 < settings.step_at.shape[0]:
+        end = min(end, settings.step_at[step + 1])
+    rate = world.load * settings.phase_rate[world.phase] * settings.hour_rate[hours % 24]
+    world.rate = rate * settings.step_rate[step]
+    world.rate_until = end
 
 
 def draw_client(settings: Settings, truth: Truth, env: int, index: int) -> None:
@@ -95,11 +124,11 @@ def draw_client(settings: Settings, truth: Truth, env: int, index: int) -> None:
     key = world.key
     client.episode = world.episode
     client.device_free = 0.0
-    client.device = choose(settings.device_share, key, index, draws.DEVICE)
+    client.device = choose(settings.device_share, stream(key, draws.DEVICE), index)
     if settings.throttles:
         truth.heat[env, index].heat = 0.0
         truth.heat[env, index].reported = 1.0
-    network = choose(settings.network_share, key, index, draws.NETWORK)
+    network = choose(settings.network_share, stream(key, draws.NETWORK), index)
     client.network = network
     if settings.series_span[network, 1] > 0:
         client.phase = 0.0
@@ -107,10 +136,10 @@ def draw_client(settings: Settings, truth: Truth, env: int, index: int) -> None:
         client.downlink = world.bandwidth
         client.rtt = settings.series[_series_row(settings, truth, env, index, 0), 2]
         return
-    client.phase = uniform(key, index, draws.BLOCK_PHASE)
-    a = quantile(settings.normal, key, index, draws.SESSION_A)
-    b = quantile(settings.normal, key, index, draws.SESSION_B)
-    c = quantile(settings.normal, key, index, draws.SESSION_C)
+    client.phase = uniform(stream(key, draws.BLOCK_PHASE), index)
+    a = quantile(settings.normal, stream(key, draws.SESSION_A), index)
+    b = quantile(settings.normal, stream(key, draws.SESSION_B), index)
+    c = quantile(settings.normal, stream(key, draws.SESSION_C), index)
     client.uplink = world.bandwidth * np.exp(_session(settings, network, 0, a, b, c))
     client.downlink = world.bandwidth * np.exp(_session(settings, network, 1, a, b, c))
     client.rtt = np.exp(_session(settings, network, 2, a, b, c))
@@ -130,15 +159,15 @@ def link_rate(
     median = client.uplink if way == 0 else client.downlink
     if settings.series_span[client.network, 1] > 0:
         return median * settings.series[_series_row(settings, truth, env, index, block), way]
-    purpose = draws.UPLINK if way == 0 else draws.DOWNLINK
-    table = settings.rate[client.network, way]
-    return median * quantile(table, truth.world[env].key, pair(index, block), purpose)
+    world = truth.world[env]
+    rates = world.uplinks if way == 0 else world.downlinks
+    return median * quantile(settings.rate[client.network, way], rates, pair(index, block))
 
 
 def _series_row(settings: Settings, truth: Truth, env: int, index: int, block: int) -> int:
     """Row of a client's recorded network in one block of time."""
     span = settings.series_span[truth.client[env, index].network]
-    offset = int(uniform(truth.world[env].key, index, draws.SERIES) * span[1])
+    offset = int(uniform(stream(truth.world[env].key, draws.SERIES), index) * span[1])
     return span[0] + (offset + block) % span[1]
 
 
@@ -190,7 +219,7 @@ def _reported_rate(
     measured_at = max(0.0, now - settings.report_lag)
     block = int(measured_at / settings.block[client.network, way] + client.phase)
     rate = link_rate(settings, truth, env, index, way, block)
-    error = quantile(settings.report, world.key, pair(way, world.index), draws.RATE_REPORT)
+    error = quantile(settings.report, world.rate_reports, pair(way, world.index))
     return max(rate * error, REPORT_FLOOR)
 
 
@@ -200,12 +229,11 @@ def report_request(
     """A request arrives: its client says who it is and what it measured last."""
     world = truth.world[env]
     clock = belief.clock[env]
-    key = world.key
     index = world.next_client
-    world.next_client = who_asks(settings, key, world.index + 1)
+    world.next_client = who_asks(settings, truth, env, world.index + 1)
     draw_client(settings, truth, env, index)
     client = truth.client[env, index]
-    job = choose(settings.job_share, key, world.index, draws.JOB)
+    job = choose(settings.job_share, world.jobs, world.index)
     clock.arrival = now
     clock.client = index
     clock.device = client.device
@@ -219,7 +247,7 @@ def report_request(
     clock.downlink = _reported_rate(settings, truth, env, index, 1, now)
     clock.up_pace = 1.0 / clock.uplink
     clock.down_pace = 1.0 / clock.downlink
-    measured = quantile(settings.rtt[client.network], key, world.index, draws.RTT_REPORT)
+    measured = quantile(settings.rtt[client.network], world.rtt_reports, world.index)
     clock.rtt = client.rtt * measured
 
 
@@ -245,7 +273,7 @@ def run_on_device(
     if settings.background.shape[0] > 1:
         block = int(start / settings.background_block + client.phase)
         key = truth.world[env].key
-        work *= quantile(settings.background, key, pair(index, block), draws.BACKGROUND)
+        work *= quantile(settings.background, stream(key, draws.BACKGROUND), pair(index, block))
     time = work
     if settings.throttles:
         slowdown = settings.throttle[client.device]
@@ -277,17 +305,18 @@ def throttled(work: float, warm: float, slowdown: float, span: float) -> float:
     return time
 
 
-def who_asks(settings: Settings, key: np.uint64, request: int | np.int64) -> int:
+def who_asks(settings: Settings, truth: Truth, env: int, request: int | np.int64) -> int:
     """Client of a request: any, or that of one of the sessions that are on.
 
     Each lane changes its client every ``lanes x requests`` requests, at a moment of its own.
     """
+    world = truth.world[env]
     if settings.lanes == 0:
-        return int(uniform(key, request, draws.CLIENT) * settings.clients)
-    lane = int(uniform(key, request, draws.LANE) * settings.lanes)
-    phase = uniform(key, lane, draws.LANE_PHASE)
+        return int(uniform(world.clients, request) * settings.clients)
+    lane = int(uniform(stream(world.key, draws.LANE), request) * settings.lanes)
+    phase = uniform(stream(world.key, draws.LANE_PHASE), lane)
     epoch = int(request / (settings.lanes * settings.session_requests) + phase)
-    return int(uniform(key, pair(lane, epoch), draws.CLIENT) * settings.clients)
+    return int(uniform(world.clients, pair(lane, epoch)) * settings.clients)
 
 
 def realised_slowness(settings: Settings, truth: Truth, env: int) -> float:
@@ -296,7 +325,7 @@ def realised_slowness(settings: Settings, truth: Truth, env: int) -> float:
     z lies within 1 +- jitter, a bounded sum of three uniforms.
     """
     world = truth.world[env]
-    random = bits(world.key, world.index, draws.SLOWNESS)
+    random = bits(world.slownesses, world.index)
     total = 0.0
     for _ in range(3):
         total += (np.float64(random & _LOW_21) + 0.5) * 2.0**-21
@@ -308,4 +337,4 @@ def realised_rtt(settings: Settings, truth: Truth, env: int, index: int) -> floa
     """RTT of the pending request's transfers, s."""
     world = truth.world[env]
     client = truth.client[env, index]
-    return client.rtt * quantile(settings.rtt[client.network], world.key, world.index, draws.RTT)
+    return client.rtt * quantile(settings.rtt[client.network], world.rtts, world.index)

@@ -48,11 +48,11 @@ def drawn_world(simulator: Simulator) -> World:
 def client_number(own: Settings, key: Any, index: int) -> int:
     """Who asks: any client, or the one that is in session in one of the lanes."""
     if own.lanes == 0:
-        return int(compiled.uniform(key, index, draws.CLIENT) * own.clients)
-    lane = int(compiled.uniform(key, index, draws.LANE) * own.lanes)
-    phase = compiled.uniform(key, lane, draws.LANE_PHASE)
+        return int(compiled.uniform(stream(key, draws.CLIENT), index) * own.clients)
+    lane = int(compiled.uniform(stream(key, draws.LANE), index) * own.lanes)
+    phase = compiled.uniform(stream(key, draws.LANE_PHASE), lane)
     epoch = math.floor(index / (own.lanes * own.session_requests) + phase)
-    return int(compiled.uniform(key, pair(lane, epoch), draws.CLIENT) * own.clients)
+    return int(compiled.uniform(stream(key, draws.CLIENT), pair(lane, epoch)) * own.clients)
 
 
 def drawn_request(
@@ -85,7 +85,7 @@ def drawn_link(own: Settings, key: Any, number: int, client: Any, way: int) -> L
     first, count = own.series_span[network]
     length = float(own.block[network, way])
     if count > 0:
-        offset = int(compiled.uniform(key, number, draws.SERIES) * count)
+        offset = int(compiled.uniform(stream(key, draws.SERIES), number) * count)
         recorded = own.series[first : first + count]
         assert client["rtt"] == np.float32(recorded[offset, 2])
         return Link(
@@ -114,9 +114,14 @@ def drawn_device(own: Settings, key: Any, number: int, client: Any, speed: float
 
 def drawn_z(own: Settings, key: Any, index: int) -> float:
     """Three uniforms of 21 bits each, about 1."""
-    bits = int(compiled.bits(key, index, draws.SLOWNESS))
+    bits = int(compiled.bits(stream(key, draws.SLOWNESS), index))
     total = sum(((bits >> shift) % 2**21 + 0.5) / 2**21 for shift in (0, 21, 42))
     return 1.0 + own.jitter * (total / 1.5 - 1.0)
+
+
+def stream(key: Any, purpose: int) -> np.uint64:
+    """The draws of one purpose, of the type that they are made from."""
+    return np.uint64(compiled.stream(key, purpose))
 
 
 def pair(high: int, low: int) -> int:
@@ -124,9 +129,9 @@ def pair(high: int, low: int) -> int:
 
 
 def quantile(table: Any, key: Any, index: int, purpose: int) -> float:
-    return float(table[int(compiled.uniform(key, index, purpose) * len(table))])
+    return float(table[int(compiled.uniform(stream(key, purpose), index) * len(table))])
 
 
 def chosen(cumulative: Any, key: Any, index: int, purpose: int) -> int:
-    u = compiled.uniform(key, index, purpose)
+    u = compiled.uniform(stream(key, purpose), index)
     return int(min(np.searchsorted(cumulative, u, side="right"), len(cumulative) - 1))

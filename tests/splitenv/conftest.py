@@ -15,6 +15,7 @@ from splitenv.state import Tables
 from splitenv.truth import Settings
 from tests import reference
 from tests.reference import Client, Device, Link, Request, World
+from tests.reference.drawn import stream
 from tests.toy import run, toy_settings, toy_simulator
 
 Records = np.ndarray[Any, Any]
@@ -71,13 +72,13 @@ def as_wanted(key: Any, settings: Settings, models: list[int]) -> bool:
     """Whether recordings start with their first entry, and requests ask for these models."""
 
     def first(count: int, purpose: int) -> bool:
-        return count == 0 or int(compiled.uniform(key, 0, purpose) * count) == 0
+        return count == 0 or int(compiled.uniform(stream(key, purpose), 0) * count) == 0
 
     return (
         first(len(settings.replay), draws.REPLAY)
         and first(len(settings.series), draws.SERIES)
         and all(
-            int(compiled.uniform(key, index, draws.JOB) * len(settings.job_share)) == model
+            int(compiled.uniform(stream(key, draws.JOB), index) * len(settings.job_share)) == model
             for index, model in enumerate(models)
         )
     )

@@ -13,6 +13,7 @@ import pytest
 from splitenv import draws
 from splitenv.kernel import compiled
 from splitenv.truth import Settings
+from tests.reference.drawn import stream
 from tests.toy import run, toy_settings, toy_simulator, toy_tables
 
 HOUR = 3600.0
@@ -28,10 +29,10 @@ def arrivals(settings: Settings, seed: int) -> tuple[np.ndarray[Any, Any], Any]:
 def phases(settings: Settings, world: Any) -> Iterator[tuple[float, float]]:
     """Until when each state of the arrival process lasts, and its factor on the load."""
     states = len(settings.phase_rate)
-    state = int(compiled.uniform(world["key"], 0, draws.PHASE) * states)
+    state = int(compiled.uniform(stream(world["key"], draws.PHASE), 0) * states)
     end = 0.0
     for number in itertools.count():
-        dwell = compiled.exponential(world["key"], number, draws.DWELL)
+        dwell = compiled.exponential(stream(world["key"], draws.DWELL), number)
         end += settings.phase_dwell[state] * dwell
         yield end, float(settings.phase_rate[state])
         state = (state + 1) % states
@@ -45,7 +46,7 @@ def expected_arrivals(settings: Settings, world: Any) -> list[float]:
     start = float(world["start"])
     times, time = [], 0.0
     for n in range(settings.length):
-        left = compiled.exponential(world["key"], n, draws.GAP)
+        left = compiled.exponential(stream(world["key"], draws.GAP), n)
         while True:
             hour = math.floor((start + time) / HOUR)
             step = sum(at <= time for at in steps) - 1
@@ -90,7 +91,7 @@ def test_recorded_gaps_follow_each_other_from_an_offset_and_nothing_else_matters
         step_rate=np.array([1.0, 4.0]),
     )
     times, world = arrivals(settings, seed)
-    offset = int(compiled.uniform(world["key"], 0, draws.REPLAY) * len(recorded))
+    offset = int(compiled.uniform(stream(world["key"], draws.REPLAY), 0) * len(recorded))
     gaps = [recorded[(offset + n) % len(recorded)] / 0.1 for n in range(9)]
     assert times == pytest.approx(np.cumsum(gaps), rel=1e-12)
 
@@ -107,7 +108,7 @@ def test_a_lane_changes_its_client_every_so_many_requests(seed: int) -> None:
     simulator = toy_simulator(toy_tables([[1.0]], [1.0], [(0, 1)]), settings)
     clients = run(simulator, 0, seed)[0]["client"]
     key = simulator.truth.world["key"][0]
-    lanes = np.array([int(2 * compiled.uniform(key, n, draws.LANE)) for n in range(400)])
+    lanes = np.array([int(2 * compiled.uniform(stream(key, draws.LANE), n)) for n in range(400)])
     for lane in (0, 1):
         changes = np.flatnonzero(np.diff(clients[lanes == lane]))
         assert 18 <= len(changes) <= 21  # every 20 requests of both lanes
