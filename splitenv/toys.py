@@ -174,7 +174,7 @@ def toy_settings(
         lanes=0,
         session_requests=1,
         throttles=0,
-        load=np.full(2, load),
+        load=np.full(2, float(load)),
         bandwidth=np.ones(2),
         device_speed=np.ones(2),
         gpus=np.full(2, gpus, np.int64),
