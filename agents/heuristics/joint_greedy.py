@@ -43,6 +43,7 @@ class JointGreedy(Policy):
         "k": Parameter(1.0, 0.5, 2.0, "factor on the companions expected to arrive"),
         "slowdown": Parameter(1.0, 1.0, 1.3, "factor on the predicted batch time"),
     }
+    aggressiveness = "margin"
     margin: float
     k: float
     slowdown: float

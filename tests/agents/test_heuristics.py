@@ -8,33 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.policy import Policy
-from agents.registry import RULES, make_policy
+from agents.registry import RULES
 from splitenv.context import Context
 from splitenv.features import bounds
 from splitenv.scenario import load_scenario
 from splitenv.tables import build_tables
+from tests.agents.rules import bound, decide
 
 Observe = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]
 DEVICE, HALF, CLOUD = 0, 1, 2
-EVERYTHING = np.ones((1, 11), np.bool_)
 NOT_ON_DEVICE = np.array([[False] * 6 + [True] * 5])
 REAL = Context(build_tables(load_scenario("sd-mobile")))
-
-
-def bound(spec: str, context: Context) -> Policy:
-    policy = make_policy(spec)
-    policy.bind(context)
-    return policy
-
-
-def decide(
-    spec: str, context: Context, observation: Any, mask: Any = EVERYTHING
-) -> tuple[int, float]:
-    """Placement and hold that a rule chooses for one request."""
-    action = bound(spec, context).act(observation, mask)[0]
-    tables = context.tables
-    return int(tables.action_placement[action]), float(tables.action_hold[action])
 
 
 def test_all_cloud_takes_the_last_placement(toy: Context, observe: Observe) -> None:
