@@ -16,12 +16,15 @@ from typing import TypeVar
 
 from agents.heuristics import batching
 from agents.heuristics.batching import Batching
+from agents.heuristics.edgent import Edgent
 from agents.heuristics.fixed import AllCloud, AllDevice, FixedSplit
+from agents.heuristics.ip_ssa import IpSsa
 from agents.heuristics.joint_greedy import JointGreedy
 from agents.heuristics.latency_bound import LatencyBound, LatencyBoundBatching
 from agents.heuristics.neurosurgeon import Neurosurgeon
 from agents.heuristics.pair import SEPARATOR, Pair
 from agents.heuristics.random_choice import RandomChoice
+from agents.heuristics.threshold import Threshold
 from agents.policy import Policy, Tunable
 
 ENTRY_POINTS = "splitenv.policies"
@@ -34,6 +37,9 @@ RULES: dict[str, type[Policy]] = {
     "latency-bound": LatencyBound,
     "latency-bound-batching": LatencyBoundBatching,
     "neurosurgeon": Neurosurgeon,
+    "threshold": Threshold,
+    "edgent": Edgent,
+    "ip-ssa": IpSsa,
     "joint-greedy": JointGreedy,
 }
 """The rules of this package; pyproject.toml names the same ones as entry points."""
@@ -55,6 +61,8 @@ NAMED_PAIRS: dict[str, str] = {
     "all-cloud+preferred": "Triton, nothing on the device",
     "all-cloud+symphony": "Symphony, nothing on the device",
     "neurosurgeon+window": "the fastest split, before a stock server",
+    "edgent+window": "deadline first, blind to queues",
+    "ip-ssa+slack": "planned alone, aligned to the batch that is forming",
     "latency-bound+slack": "the reference system",
     "latency-bound+control-limit": "the optimal form without deadlines",
     "latency-bound+nexus": "early drop",
