@@ -12,6 +12,11 @@ count as the limit.
                         batch at once, else what there is when the first has waited
 ``preferred``           Triton's dynamic batcher (its model configuration's preferred batch sizes
                         and maximum queue delay): ``least``, twice that, four times that, ...
+``fitted``              BentoML's adaptive batching: waits while that costs those who wait less
+                        than a ``budget`` of request seconds, by a line fitted to the batch curve
+``aimd``                Clipper (Crankshaw et al., NSDI 2017, section 4.3): a largest batch that
+                        grows by one while batches take no longer than ``target``, and else
+                        shrinks by a tenth; with a delay of at most ``wait``
 ``nexus``               Nexus' early drop (Shen et al., SOSP 2019, section 6): a window of
                         ``size`` slides over the queue and drops whoever it would make late
 ``clockwork``           Clockwork (Gujarati et al., OSDI 2020, section 5): by deadline, with
@@ -125,6 +130,51 @@ class Preferred(Batching):
             sizes.append(2 * sizes[-1])
         return _named(
             discipline="preferred", window_s=seconds(scenario, self.wait), sizes=tuple(sizes)
+        )
+
+
+class Fitted(Batching):
+    """Waits while company is worth it, by a line fitted to the batch curve."""
+
+    name = "fitted"
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "budget": Parameter(
+            0.5, 0.0, 2.0, "request seconds of waiting, in shortest relative deadlines"
+        ),
+    }
+    aggressiveness = "budget"
+    budget: float
+
+    def dispatch(self, scenario: Scenario) -> Dispatch:
+        """The budget in seconds."""
+        return _named(discipline="fitted", window_s=seconds(scenario, self.budget))
+
+
+class Aimd(Batching):
+    """Up to a largest batch, found by additive increase and multiplicative decrease."""
+
+    name = "aimd"
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "target": Parameter(
+            0.5,
+            0.02,
+            1.0,
+            "how long a batch may take, as a share of the shortest relative deadline",
+        ),
+        "wait": Parameter(
+            0.0, 0.0, 1.0, "longest wait of the first, as a share of the shortest relative deadline"
+        ),
+    }
+    aggressiveness = "target"
+    target: float
+    wait: float
+
+    def dispatch(self, scenario: Scenario) -> Dispatch:
+        """Target and wait in seconds."""
+        return _named(
+            discipline="aimd",
+            target_s=seconds(scenario, self.target),
+            window_s=seconds(scenario, self.wait),
         )
 
 

@@ -108,6 +108,11 @@ def test_a_pair_that_cannot_be_made_is_one_sentence(spec: str, message: str) -> 
             "preferred:least=6,wait=0.5",
             Dispatch(discipline="preferred", window_s=3.0, sizes=(6, 12, 24, 48)),
         ),
+        ("fitted:budget=0.5", Dispatch(discipline="fitted", window_s=3.0)),
+        (
+            "aimd:target=0.5,wait=0.25",
+            Dispatch(discipline="aimd", target_s=3.0, window_s=1.5),
+        ),
         ("nexus:size=12", Dispatch(discipline="window-drop", sizes=(12,))),
         ("clockwork", Dispatch(discipline="edf-drop")),
         ("symphony:spare=0.7", Dispatch(discipline="deferred", spare=1)),
