@@ -61,7 +61,7 @@ class JointGreedy(Policy):
         forecast = self._forecast
         wait = forecast.wait(observations)
         without = forecast.expected_time(observations, wait)
-        alone_slack = forecast.slack_alone(observations)
+        alone_slack = slack * deadline + wait + without - forecast.curve[model, :, 1]
 
         levels = np.asarray(context.hold_levels)
         hold = levels * np.maximum(alone_slack, 0.0)[:, :, None]
