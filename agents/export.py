@@ -92,7 +92,8 @@ def export(
     actor = getattr(policy, "actor", None)
     rule, network, graph = None, None, None
     if actor is None:
-        said = policy.describe()
+        # Of a pair the split decides; its discipline stands in the scenario.
+        said = policy.split.describe()
         rule = Rule(name=said["name"], parameters=said["parameters"])
         # A rule may draw at random: its goldens are what a fresh one gives on them.
         policy.bind(context)
@@ -257,7 +258,9 @@ def main(arguments: list[str] | None = None) -> None:
         description="Write a bundle for the runtime scheduler.",
         epilog="example: python -m agents.export runs/x bundles/x",
     )
-    parser.add_argument("policy", help="folder of a training run, or a rule such as latency-bound")
+    parser.add_argument(
+        "policy", help="folder of a training run, or a rule such as latency-bound+symphony"
+    )
     parser.add_argument("bundle", type=Path, help="folder to write")
     parser.add_argument("--scenario", help="of a rule, whose tables it is bound to; sd-mobile")
     parser.add_argument(

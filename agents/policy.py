@@ -54,8 +54,8 @@ class Parameter:
     meaning: str
 
 
-class Policy(ABC):
-    """A scheduler: decides split and hold of many requests at once.
+class Tunable:
+    """Something with a name and free parameters.
 
     Parameters
     ----------
@@ -72,8 +72,6 @@ class Policy(ABC):
     aggressiveness
         The parameter that trades GPU seconds against violations, over whose range an evaluation
         sweeps it to a curve; ``None`` where it has no such knob.
-    context
-        The scenario's public tables, after :meth:`bind`.
 
     Raises
     ------
@@ -84,7 +82,6 @@ class Policy(ABC):
     name: str
     parameters: ClassVar[Mapping[str, Parameter]] = {}
     aggressiveness: ClassVar[str | None] = None
-    context: Context
 
     def __init__(self, **values: float) -> None:
         for unknown in values.keys() - self.parameters.keys():
@@ -98,6 +95,23 @@ class Policy(ABC):
                     f"{parameter.high:g}, got {value:g}"
                 )
             setattr(self, key, value)
+
+    def describe(self) -> dict[str, Any]:
+        """Say what it is, as plain data: name and the values of its parameters."""
+        values = {key: getattr(self, key) for key in self.parameters}
+        return {"name": self.name, "parameters": values}
+
+
+class Policy(Tunable, ABC):
+    """A scheduler: decides split and hold of many requests at once.
+
+    Attributes
+    ----------
+    context
+        The scenario's public tables, after :meth:`bind`.
+    """
+
+    context: Context
 
     def dispatch(self, scenario: Scenario) -> Dispatch:
         """Name the dispatch discipline that it runs under: the scenario's own, if none is named."""
@@ -140,7 +154,7 @@ class Policy(ABC):
             Actions, shape (N,), int64, each allowed by its mask.
         """
 
-    def describe(self) -> dict[str, Any]:
-        """Say what decides, as plain data: name and the values of its parameters."""
-        values = {key: getattr(self, key) for key in self.parameters}
-        return {"name": self.name, "parameters": values}
+    @property
+    def split(self) -> Policy:
+        """What decides, without the discipline that it names: of a pair, its split."""
+        return self

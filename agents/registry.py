@@ -1,22 +1,31 @@
 """Policies by name: what ``--policies`` and ``make_policy`` accept.
 
-A spec is ``NAME`` or ``NAME:PARAMETER=VALUE,...`` for a rule, such as ``latency-bound:margin=0.1``,
-and ``ppo:PATH`` for a trained run. Specs in a list are separated by commas too: a part that reads
-``PARAMETER=VALUE`` belongs to the policy before it.
+A spec is ``NAME`` or ``NAME:PARAMETER=VALUE,...`` for a rule, such as ``latency-bound:margin=0.1``;
+``SPLIT+BATCHING`` or ``SPLIT+BATCHING:PARAMETER=VALUE,...`` for a pair, such as
+``latency-bound+symphony:margin=0.1,spare=1``; and ``ppo:PATH`` for a trained run. Specs in a list
+are separated by commas too: a part that reads ``PARAMETER=VALUE`` belongs to the policy before it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib import metadata
+from typing import TypeVar
 
+from agents.heuristics import batching
+from agents.heuristics.batching import Batching
+from agents.heuristics.edgent import Edgent
 from agents.heuristics.fixed import AllCloud, AllDevice, FixedSplit
+from agents.heuristics.ip_ssa import IpSsa
 from agents.heuristics.joint_greedy import JointGreedy
 from agents.heuristics.latency_bound import LatencyBound, LatencyBoundBatching
 from agents.heuristics.neurosurgeon import Neurosurgeon
+from agents.heuristics.pair import SEPARATOR, Pair
 from agents.heuristics.random_choice import RandomChoice
-from agents.policy import Policy
+from agents.heuristics.threshold import Threshold
+from agents.policy import Policy, Tunable
 
 ENTRY_POINTS = "splitenv.policies"
 
@@ -28,13 +37,45 @@ RULES: dict[str, type[Policy]] = {
     "latency-bound": LatencyBound,
     "latency-bound-batching": LatencyBoundBatching,
     "neurosurgeon": Neurosurgeon,
+    "threshold": Threshold,
+    "edgent": Edgent,
+    "ip-ssa": IpSsa,
     "joint-greedy": JointGreedy,
 }
 """The rules of this package; pyproject.toml names the same ones as entry points."""
 
-LEARNED = ("ppo",)
+BATCHINGS: dict[str, type[Batching]] = {
+    "none": batching.Alone,
+    "slack": batching.Slack,
+    "window": batching.Window,
+    "preferred": batching.Preferred,
+    "fitted": batching.Fitted,
+    "aimd": batching.Aimd,
+    "nexus": batching.Nexus,
+    "clockwork": batching.Clockwork,
+    "symphony": batching.Symphony,
+    "control-limit": batching.ControlLimit,
+}
+"""The batching rules, any of which goes with any rule that decides splits."""
+
+NAMED_PAIRS: dict[str, str] = {
+    "all-cloud+window": "TensorFlow Serving, nothing on the device",
+    "all-cloud+preferred": "Triton, nothing on the device",
+    "all-cloud+symphony": "Symphony, nothing on the device",
+    "neurosurgeon+aimd": "Neurosurgeon before Clipper",
+    "edgent+fitted": "Edgent before BentoML: deadline first, blind to queues",
+    "ip-ssa+slack": "planned alone, aligned to the batch that is forming",
+    "latency-bound+slack": "the reference system",
+    "latency-bound+control-limit": "the optimal form without deadlines",
+    "latency-bound+nexus": "early drop",
+    "latency-bound+clockwork": "predictable batches, by deadline",
+    "latency-bound+symphony": "as little cloud and as late as can be",
+    "joint-greedy+slack": "split and hold at once",
+}
+"""The pairs that an evaluation runs by default, at most twelve, and what each stands for."""
 
 _SETTING = re.compile(r"[A-Za-z_]\w*=[^=]*")
+_Kind = TypeVar("_Kind", bound=Tunable)
 
 
 class PolicyError(ValueError):
@@ -50,18 +91,30 @@ def make_policy(spec: str) -> Policy:
         If there is none of that name, or its parameters or path are not accepted.
     """
     name, _, rest = spec.strip().partition(":")
-    if name in LEARNED:
-        return _load_trained(name, rest)
-    rule = RULES.get(name) or _rule_of_a_plugin(name)
+    if name in BY_PATH:
+        return BY_PATH[name](rest)
+    return make_rule(name, _settings(spec, rest))
+
+
+def make_rule(name: str, values: Mapping[str, float] | None = None) -> Policy:
+    """Make a rule or a pair with these values of its parameters; the others take their defaults.
+
+    Raises
+    ------
+    PolicyError
+        If there is none of that name, or a value is not accepted.
+    """
+    split, separator, batched = name.partition(SEPARATOR)
+    accepted = [*RULES, f"SPLIT{SEPARATOR}BATCHING", *(f"{kind}:PATH" for kind in BY_PATH)]
+    rule = RULES.get(split) or _rule_of_a_plugin(split)
     if rule is None:
-        known = [*RULES, *(f"{learned}:PATH" for learned in LEARNED)]
-        close = get_close_matches(name, RULES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"accepted: {', '.join(known)}"
-        raise PolicyError(f"unknown policy {name!r}; {hint}")
+        raise _unknown("policy", split, RULES, accepted)
+    if separator and batched not in BATCHINGS:
+        raise _unknown("batching rule", batched, BATCHINGS, BATCHINGS)
     try:
-        return rule(**_settings(spec, rest))
-    except PolicyError:
-        raise
+        if separator:
+            return Pair(rule, BATCHINGS[batched], **(values or {}))
+        return rule(**(values or {}))
     except ValueError as error:
         raise PolicyError(str(error)) from error
 
@@ -76,6 +129,14 @@ def split_specs(text: str) -> list[str]:
         elif part:
             specs.append(part)
     return specs
+
+
+def _unknown(
+    kind: str, name: str, known: Mapping[str, type[_Kind]], accepted: Iterable[str]
+) -> PolicyError:
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"accepted: {', '.join(accepted)}"
+    return PolicyError(f"unknown {kind} {name!r}; {hint}")
 
 
 def _settings(spec: str, text: str) -> dict[str, float]:
@@ -93,19 +154,23 @@ def _settings(spec: str, text: str) -> dict[str, float]:
     return settings
 
 
-def _load_trained(name: str, path: str) -> Policy:
+def _load_trained(path: str) -> Policy:
     if not path:
-        raise PolicyError(f"policy {name!r} needs the folder of its run, such as {name}:runs/x")
+        raise PolicyError("policy 'ppo' needs the folder of its run, such as ppo:runs/x")
     try:
         from agents.ppo import load_policy
     except ModuleNotFoundError as error:
         raise PolicyError(
-            f"policy {name}:{path} needs {error.name}: install splitenv[train]"
+            f"policy ppo:{path} needs {error.name}: install splitenv[train]"
         ) from error
     try:
         return load_policy(path)
     except ValueError as error:
         raise PolicyError(str(error)) from error
+
+
+BY_PATH: dict[str, Callable[[str], Policy]] = {"ppo": _load_trained}
+"""What is read from files: by the name before the colon, what makes the policy of a path."""
 
 
 def _rule_of_a_plugin(name: str) -> type[Policy] | None:

@@ -6,7 +6,7 @@ what it saw in training. Plain scalar functions, see :mod:`splitenv.physics`.
 
 from __future__ import annotations
 
-from splitenv.disciplines import DEFERRED, NEVER, SLACK
+from splitenv.disciplines import AIMD, BACKOFF, DEFERRED, NEVER, SLACK
 from splitenv.heap import push
 from splitenv.physics import Prospect, download_time, ready_time
 from splitenv.queues import insert, late_apart, leave_queue, retire
@@ -41,6 +41,7 @@ def clear(tables: Tables, belief: Belief, env: int, gpus: int) -> None:
         queue.gap_fast = tables.prior_gap * models
         queue.gap_slow = tables.prior_gap * models
         queue.rate_fast = 1.0 / queue.gap_fast
+        belief.largest[env, model] = 1.0
     for row in range(2 * models):
         line = belief.line[env, row]
         line.first = 0
@@ -178,6 +179,15 @@ def expect_back(belief: Belief, env: int, slot: int, finish: float) -> None:
         client.device_free = max(finish + request.download, client.device_free) + request.tail
 
 
+def adapted_size(largest: float, limit: int, members: int, seconds: float, target: float) -> float:
+    """The largest batch after one of ``members`` that takes ``seconds``, by ``aimd``."""
+    if seconds > target:
+        return max(1.0, BACKOFF * largest)
+    if members == int(largest) and members < limit:
+        return largest + 1.0
+    return largest
+
+
 def start_batch(
     tables: Tables, belief: Belief, env: int, model: int, gpu: int, members: int, now: float
 ) -> None:
@@ -193,5 +203,11 @@ def start_batch(
         expect_back(belief, env, slot, now + belief.elapsed[left])
         release(belief, env, slot)
     belief.gpu[env, gpu].free_at = now + belief.elapsed[last]
+    if tables.discipline == AIMD:
+        kind = tables.pool[gpu]
+        belief.largest[env, model] = adapted_size(
+            belief.largest[env, model], tables.limit[kind, model], members,
+            belief.elapsed[last], tables.target,
+        )  # fmt: skip
     belief.clock[env].now = now
     leave_queue(belief, env, members)

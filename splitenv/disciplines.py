@@ -1,6 +1,6 @@
 """The dispatch disciplines by name and number; what each does stands in docs/physics.md."""
 
-SLACK, WINDOW, PREFERRED, DEFERRED, EDF_DROP, WINDOW_DROP = range(6)
+SLACK, WINDOW, PREFERRED, DEFERRED, EDF_DROP, WINDOW_DROP, FITTED, AIMD = range(8)
 DISCIPLINES = {
     "slack": SLACK,
     "window": WINDOW,
@@ -8,7 +8,14 @@ DISCIPLINES = {
     "deferred": DEFERRED,
     "edf-drop": EDF_DROP,
     "window-drop": WINDOW_DROP,
+    "fitted": FITTED,
+    "aimd": AIMD,
 }
+FIRST_COME = ("window", "preferred", "fitted", "aimd")
+"""Those whose queues are in the order of becoming ready; the others look at D."""
+
+BACKOFF = 0.9
+"""What ``aimd`` leaves of its largest batch after one that took too long."""
 
 NEVER = 1e300
 """Later than anything."""

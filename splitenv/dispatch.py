@@ -5,7 +5,7 @@ Docs/physics.md says what each does. Plain scalar functions, see :mod:`splitenv.
 
 from __future__ import annotations
 
-from splitenv.disciplines import DEFERRED, EARLY, NEVER, PREFERRED, WINDOW, WINDOW_DROP
+from splitenv.disciplines import AIMD, DEFERRED, EARLY, FITTED, NEVER, WINDOW_DROP
 from splitenv.iterations import gather
 from splitenv.queues import end_holds, rank, retire
 from splitenv.state import Belief, Tables
@@ -178,15 +178,29 @@ def time_line(tables: Tables, belief: Belief, model: int, kind: int) -> None:
         elapsed[segment] = time
 
 
-def target_size(tables: Tables, kind: int, model: int, waiting: int) -> int:
+def target_size(
+    tables: Tables, belief: Belief, env: int, kind: int, model: int, waiting: int
+) -> int:
     """Size of the batch that ``waiting`` requests give: the largest preferred one, or all."""
     limit = tables.limit[kind, model]
+    if tables.discipline == AIMD:
+        return min(waiting, least_size(tables, belief, env, model, kind))
     best = 0
     for choice in range(tables.preferred.shape[0]):
         size = min(tables.preferred[choice], limit)
         if size <= waiting:
             best = size
     return best if best > 0 else min(waiting, limit)
+
+
+def least_size(tables: Tables, belief: Belief, env: int, model: int, kind: int) -> int:
+    """How many must wait for a launch at once, first come, first served."""
+    limit = tables.limit[kind, model]
+    if tables.discipline == AIMD:
+        return min(int(belief.largest[env, model]), limit)
+    if tables.discipline == FITTED:
+        return limit
+    return min(tables.preferred[0], limit)
 
 
 def launch_time(
@@ -201,12 +215,15 @@ def launch_time(
         return NEVER
     if tables.discipline == WINDOW_DROP:
         return now
-    if tables.discipline == WINDOW or tables.discipline == PREFERRED:
-        if queue.size >= min(tables.preferred[0], tables.limit[kind, model]):
+    if tables.by_deadline == 0:
+        if queue.size >= least_size(tables, belief, env, model, kind):
             return now
         line = belief.line[env, 2 * model]
         first = belief.request[belief.waiting[env, 2 * model, line.first], env]
-        return max(now, first.ready + tables.window)
+        if tables.discipline != FITTED:
+            return max(now, first.ready + tables.window)
+        last = belief.request[belief.waiting[env, 2 * model, line.first + line.size - 1], env]
+        return max(now, last.ready + tables.window / queue.size - tables.fit_slope[kind, model])
     at = NEVER
     if tables.discipline != DEFERRED:
         end_holds(belief, env, model, now)

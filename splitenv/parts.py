@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from splitenv.disciplines import FIRST_COME
 from splitenv.profiles.figures import Frozen
 
 Positive = Annotated[float, Field(gt=0)]
@@ -211,36 +212,53 @@ class Dispatch(Frozen):
         are as many as the size. ``preferred``: likewise, but the largest of several sizes at once.
         ``deferred``: at the latest safe moment. ``edf-drop``: at once, by deadline, dropping who
         can't be in time. ``window-drop``: at once; from the head, drop whoever a batch of the size
-        would make late.
+        would make late. ``fitted``: first come, first served, when company is no longer worth the
+        wait by a line fitted to the batch curve. ``aimd``: first come, first served, up to a size
+        that grows while batches take no longer than ``target_s``.
     window_s
-        Longest wait of ``window`` and ``preferred``, s.
+        Longest wait of ``window``, ``preferred`` and ``aimd``; the budget of ``fitted``, in request
+        seconds of waiting; s.
     sizes
         Batch sizes, ascending: several for ``preferred``, one for ``window`` and ``window-drop``;
         the batch limit if not given.
     spare
         ``deferred``: members to leave room for; with 1 it launches when one more would be too many.
+    target_s
+        ``aimd``: how long a batch may take, s.
     """
 
-    discipline: Literal["slack", "window", "preferred", "deferred", "edf-drop", "window-drop"] = (
-        "slack"
-    )
+    discipline: Literal[
+        "slack",
+        "window",
+        "preferred",
+        "deferred",
+        "edf-drop",
+        "window-drop",
+        "fitted",
+        "aimd",
+    ] = "slack"
     window_s: Annotated[float, Field(ge=0)] = 0.0
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     spare: Annotated[int, Field(ge=0, le=1)] = 0
+    target_s: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        most = {"preferred": 16, "window": 1, "window-drop": 1}.get(self.discipline, 0)
+        most = {"preferred": 64, "window": 1, "window-drop": 1}.get(self.discipline, 0)
         if len(self.sizes) > most:
             raise ValueError(
                 f"{self.discipline} takes at most {most} sizes, got {list(self.sizes)}"
             )
         if list(self.sizes) != sorted(set(self.sizes)):
             raise ValueError(f"sizes must ascend, got {list(self.sizes)}")
-        if self.window_s > 0 and self.discipline not in ("window", "preferred"):
+        if self.window_s > 0 and self.discipline not in FIRST_COME:
             raise ValueError(f"{self.discipline} has no window_s, got {self.window_s:g}")
         if self.spare > 0 and self.discipline != "deferred":
             raise ValueError(f"{self.discipline} has no spare, got {self.spare}")
+        if self.target_s > 0 and self.discipline != "aimd":
+            raise ValueError(f"{self.discipline} has no target_s, got {self.target_s:g}")
+        if self.discipline == "aimd" and self.target_s == 0:
+            raise ValueError("aimd needs target_s, how long a batch may take, above 0")
         return self
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from splitenv.accounting import DROPPED, IN_TIME, LATE, account
 from splitenv.belief import release, start_batch
-from splitenv.disciplines import DEFERRED, EDF_DROP, NEVER, SLACK, WINDOW_DROP
+from splitenv.disciplines import DEFERRED, EDF_DROP, FITTED, NEVER, SLACK, WINDOW_DROP
 from splitenv.dispatch import (
     due_model,
     first_members,
@@ -99,8 +99,12 @@ def _choose_members(
         time_line(tables, belief, model, kind)
         return members
     queue = belief.queue[env, model]
+    if tables.discipline == FITTED and _drop_hopeless(
+        tables, settings, belief, truth, env, model, kind, now
+    ):
+        return 0
     while queue.size > 0:
-        members = target_size(tables, kind, model, queue.size)
+        members = target_size(tables, belief, env, kind, model, queue.size)
         first_members(tables, belief, env, model, members)
         time_line(tables, belief, model, kind)
         head = belief.request[belief.members[0], env]
@@ -109,6 +113,33 @@ def _choose_members(
             return members
         drop(tables, settings, belief, truth, env, 1, now)
     return 0
+
+
+def _drop_hopeless(
+    tables: Tables,
+    settings: Settings,
+    belief: Belief,
+    truth: Truth,
+    env: int,
+    model: int,
+    kind: int,
+    now: float,
+) -> bool:
+    """Drop from the front who misses D if all go together, by the fitted line; but not the last.
+
+    Returns whether anybody was dropped.
+    """
+    queue = belief.queue[env, model]
+    dropped = False
+    slope, base = tables.fit_slope[kind, model], tables.fit_base[kind, model]
+    while queue.size > 1:
+        first_members(tables, belief, env, model, 1)
+        head = belief.request[belief.members[0], env]
+        if now + slope * queue.size + base <= head.gpu_deadline:
+            break
+        drop(tables, settings, belief, truth, env, 1, now)
+        dropped = True
+    return dropped
 
 
 def complete(

@@ -175,6 +175,8 @@ class Belief(NamedTuple):
     aboard : int32, shape (E, gpus, largest batch of all models together)
         Continuous serving: slots of the members of each GPU, in the order they joined.
     client : CLIENT_BELIEF, shape (E, clients)
+    largest : float64, shape (E, models)
+        Largest batch, of which the whole members count; ``aimd`` only.
     members : int32, shape (largest batch of all models together,)
         Scratch. Slots of the batch that is being formed, in the order they joined.
     present : int32, until, elapsed : float64, shape (segments,)
@@ -207,6 +209,7 @@ class Belief(NamedTuple):
     phase: Array
     aboard: Array
     client: Array
+    largest: Array
     members: Array
     present: Array
     until: Array
@@ -241,6 +244,7 @@ def new_belief(tables: Tables, envs: int, slots: int, clients: int) -> Belief:
         phase=zeros((envs, gpus if tables.continuous else 0), PHASE),
         aboard=zeros((envs, gpus, aboard), np.int32),
         client=zeros((envs, spread(clients, CLIENT_BELIEF)), CLIENT_BELIEF),
+        largest=zeros((envs, models)),
         **_scratch(tables),
     )
 
@@ -322,7 +326,10 @@ class Tables(NamedTuple):
     continuous: int  # serving mode: 0 batch, 1 continuous
     discipline: int  # see splitenv.dispatch
     by_deadline: int  # whether queues are ordered by D; else by the time of becoming ready
-    window: float  # s for which a request may wait (fixed window, preferred sizes)
+    window: float  # s for which a request may wait (disciplines that come first, serve first)
     preferred: Array  # (p,) batch sizes, ascending (all disciplines that have a size)
     spare: int  # members to leave room for (deferred)
+    fit_slope: Array  # (g, m) s for each member: line through the all-cloud batch curve (fitted)
+    fit_base: Array  # (g, m) s: where that line starts
+    target: float  # s that a batch may take (aimd)
     drop_late: int

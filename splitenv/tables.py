@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splitenv.actions import action_table
-from splitenv.disciplines import DISCIPLINES
+from splitenv.disciplines import DISCIPLINES, FIRST_COME
 from splitenv.features import bends
 from splitenv.parts import MOST_PLACEMENTS, Workload
 from splitenv.profiles.catalogue import (
@@ -121,6 +121,7 @@ def build_tables(scenario: Scenario) -> Tables:
     classes = list(scenario.sla.values())
     dispatch = scenario.dispatch
     cuts = [np.array(p.cuts) for p in placements]
+    fit_slope, fit_base = fitted_lines(alone, limit, count)
     return Tables(
         placements=count,
         enter=enter,
@@ -163,10 +164,13 @@ def build_tables(scenario: Scenario) -> Tables:
         initial_window=float(scenario.network.initial_window or 0),
         continuous=int(scenario.serving == "continuous"),
         discipline=DISCIPLINES[dispatch.discipline],
-        by_deadline=int(dispatch.discipline not in ("window", "preferred")),
+        by_deadline=int(dispatch.discipline not in FIRST_COME),
         window=dispatch.window_s,
         preferred=np.array(dispatch.sizes or [limit.max()], np.int32),
         spare=dispatch.spare,
+        fit_slope=fit_slope,
+        fit_base=fit_base,
+        target=dispatch.target_s,
         drop_late=int(scenario.late == "drop" or dispatch.discipline == "edf-drop"),
     )
 
@@ -184,6 +188,24 @@ def gains(alone: Floats, limit: npt.NDArray[np.int32], placements: npt.NDArray[n
         sizes = np.minimum([2, 4, 8, largest], largest)
         gain[m] = np.minimum(times[sizes] / sizes / times[1], 2.0)
     return gain
+
+
+def fitted_lines(
+    alone: Floats, limit: npt.NDArray[np.int32], placements: npt.NDArray[np.int32]
+) -> tuple[Floats, Floats]:
+    """Least-squares line through the all-cloud batch curve, sizes 1 to the limit: slope and base.
+
+    Neither is below 0; of a curve of one size the line goes through 0. Both of shape (g, m).
+    """
+    slope, base = np.zeros((2, *limit.shape))
+    for g, m in np.ndindex(limit.shape):
+        sizes = np.arange(1, int(limit[g, m]) + 1)
+        times = alone[g, m, placements[m] - 1, sizes]
+        off = sizes - sizes.mean()
+        rise = (off * times).sum() / (off * off).sum() if len(sizes) > 1 else times[0]
+        slope[g, m] = max(rise, 0.0)
+        base[g, m] = max(times.mean() - rise * sizes.mean(), 0.0)
+    return slope, base
 
 
 def speed_rank(

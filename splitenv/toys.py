@@ -11,7 +11,7 @@ from splitenv.disciplines import DISCIPLINES, NEVER
 from splitenv.features import bends
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.state import Tables
-from splitenv.tables import gains
+from splitenv.tables import fitted_lines, gains
 from splitenv.truth import Settings
 
 
@@ -78,6 +78,7 @@ def toy_tables(
     changes = [*np.flatnonzero(np.diff(unit_kind)) + 1, len(unit_kind)]
     run_end = np.repeat(changes, np.diff([0, *changes])).astype(np.int32)
     none = [0.0] * (slots - 1)
+    fit_slope, fit_base = fitted_lines(alone, np.array([[limit]]), np.array([slots]))
     return Tables(
         placements=np.array([slots], np.int32),
         enter=np.array([[s[0] for s in spans]], np.int32),
@@ -124,6 +125,9 @@ def toy_tables(
         window=0.0,
         preferred=np.array([limit], np.int32),
         spare=0,
+        fit_slope=fit_slope,
+        fit_base=fit_base,
+        target=0.0,
         drop_late=int(drop_late),
     )
 
@@ -170,7 +174,7 @@ def toy_settings(
         lanes=0,
         session_requests=1,
         throttles=0,
-        load=np.full(2, load),
+        load=np.full(2, float(load)),
         bandwidth=np.ones(2),
         device_speed=np.ones(2),
         gpus=np.full(2, gpus, np.int64),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from splitenv.disciplines import DISCIPLINES, NEVER
+from splitenv.disciplines import DISCIPLINES, FIRST_COME, NEVER
 from splitenv.state import Tables
 from splitenv.truth import Settings
 from tests.toy import GpuType, mix_tables, toy_settings, toy_tables
@@ -146,13 +146,14 @@ def disciplines(draw: st.DrawFn, name: str) -> dict[str, Any]:
         sizes = sorted(draw(st.sets(st.sampled_from([1, 2, 3, 4, 6, 9]), min_size=1, max_size=3)))
     if name in ("window", "window-drop"):
         sizes = [draw(st.sampled_from([1, 2, 3, 4, 64]))]
-    waits = name in ("window", "preferred")
+    waits = name in FIRST_COME
     return {
         "discipline": DISCIPLINES[name],
         "by_deadline": int(not waits),
         "window": draw(figures) if waits else 0.0,
         "preferred": np.array(sizes, np.int32),
         "spare": draw(st.integers(0, 1)) if name == "deferred" else 0,
+        "target": draw(st.sampled_from([2.0, 5.0, 20.0, 100.0])) if name == "aimd" else 0.0,
     }
 
 

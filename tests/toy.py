@@ -10,7 +10,7 @@ from splitenv.actions import HOLD_LEVELS, action_table, encode
 from splitenv.features import bends
 from splitenv.simulator import NO_RESET, Simulator
 from splitenv.state import Tables
-from splitenv.tables import gains, speed_rank
+from splitenv.tables import fitted_lines, gains, speed_rank
 from splitenv.toys import toy_scenario, toy_settings, toy_tables
 from splitenv.truth import Settings
 
@@ -120,6 +120,7 @@ def mix_tables(
         can[device, model, : placements[model]] |= able[device][model]
     placement, hold = action_table(int(slots))
     reference = np.array([alone[0, m, n - 1, 1] for m, n in enumerate(placements)])
+    fit_slope, fit_base = fitted_lines(alone, limit, placements)
     return parts[0]._replace(
         placements=placements,
         enter=side_by_side("enter", slots),
@@ -158,6 +159,8 @@ def mix_tables(
         prior_gap=float(reference.mean()) / len(pool),
         norm=float(reference.mean()),
         control_delay=control_delay,
+        fit_slope=fit_slope,
+        fit_base=fit_base,
     )
 
 

@@ -50,6 +50,7 @@ class FixedSplit(Policy):
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "ratio": Parameter(0.5, 0.0, 1.0, "split ratio: the cloud's share of the model's compute"),
     }
+    aggressiveness = "ratio"
     ratio: float
 
     def act(self, observations: Observations, masks: Masks) -> Actions:

@@ -34,6 +34,7 @@ class LatencyBound(Policy):
 
     name = "latency-bound"
     parameters: ClassVar[Mapping[str, Parameter]] = {"margin": MARGIN}
+    aggressiveness = "margin"
     margin: float
 
     def act(self, observations: Observations, masks: Masks) -> Actions:

@@ -3,7 +3,8 @@
 Source: Kang et al., *Neurosurgeon: Collaborative Intelligence Between the Cloud and Mobile Edge*,
 ASPLOS 2017, section 5: for each point where the model may be cut, predict device time, transfer
 and server time, and take the point with the least end-to-end latency. Its server load factor is
-here the predicted wait for a GPU. The form that saves the phone's energy needs energy profiles.
+here the predicted wait for a GPU. Its other form, least energy of the
+phone, needs energy profiles of the image models on phones: there are none, so it is left out.
 
 Rule. The possible placement with the greatest predicted slack, of equals the one with least cloud;
 no hold.

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from splitenv.disciplines import DISCIPLINES
+
 FORMAT = 1
-DISCIPLINES = ("slack",)
-"""The dispatch disciplines that this version knows."""
 
 Range = tuple[float, float]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -143,7 +143,8 @@ class Manifest(Part):
     fallback
         The rule that decides when the policy is not to be trusted.
     discipline
-        The dispatch discipline that the serving system is to run.
+        The dispatch discipline that the serving system is to run; its parameters stand in the
+        scenario's content.
     gpus, queue
         Size of the pool, and requests that may be on their way to a GPU at once.
     profiles

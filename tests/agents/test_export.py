@@ -13,6 +13,7 @@ import torch
 
 from agents.export import OPSET, actor_graph, export, main
 from agents.registry import make_policy
+from agents.replay import measure_skew
 from splitenv.runtime import BundleError
 from splitenv.runtime.bundle import read_bundle
 from splitenv.runtime.policies import GraphPolicy
@@ -141,3 +142,25 @@ def test_a_bundle_is_made_for_batch_serving_only(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="serving is continuous"):
         export(make_policy("all-cloud"), scenario, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_pair_is_exported_as_its_split_for_the_discipline_that_it_names(tmp_path: Path) -> None:
+    main(["latency-bound+symphony:margin=0.1,spare=1", str(tmp_path / "b")])
+
+    manifest = read_bundle(tmp_path / "b").manifest
+    assert manifest.name == "latency-bound+symphony"
+    assert manifest.rule is not None
+    assert (manifest.rule.name, manifest.rule.parameters) == ("latency-bound", {"margin": 0.1})
+    assert manifest.discipline == "deferred"
+    assert manifest.scenario.content["dispatch"]["spare"] == 1
+
+
+@pytest.mark.parametrize("name", ["window", "aimd", "nexus", "symphony"])
+def test_the_runtime_decides_as_a_pair_did_in_its_simulation(tmp_path: Path, name: str) -> None:
+    policy = make_policy(f"latency-bound+{name}")
+    export(policy, load_scenario("sd-mobile", {"load": 3.0}), tmp_path / "b")
+
+    skew = measure_skew(tmp_path / "b", decisions=300)
+
+    assert skew.decisions == 300
+    assert skew.equal

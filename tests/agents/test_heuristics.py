@@ -8,33 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.policy import Policy
-from agents.registry import RULES, make_policy
+from agents.registry import RULES
 from splitenv.context import Context
 from splitenv.features import bounds
 from splitenv.scenario import load_scenario
 from splitenv.tables import build_tables
+from tests.agents.rules import bound, decide
 
 Observe = Callable[..., np.ndarray[Any, np.dtype[np.float32]]]
 DEVICE, HALF, CLOUD = 0, 1, 2
-EVERYTHING = np.ones((1, 11), np.bool_)
 NOT_ON_DEVICE = np.array([[False] * 6 + [True] * 5])
 REAL = Context(build_tables(load_scenario("sd-mobile")))
-
-
-def bound(spec: str, context: Context) -> Policy:
-    policy = make_policy(spec)
-    policy.bind(context)
-    return policy
-
-
-def decide(
-    spec: str, context: Context, observation: Any, mask: Any = EVERYTHING
-) -> tuple[int, float]:
-    """Placement and hold that a rule chooses for one request."""
-    action = bound(spec, context).act(observation, mask)[0]
-    tables = context.tables
-    return int(tables.action_placement[action]), float(tables.action_hold[action])
 
 
 def test_all_cloud_takes_the_last_placement(toy: Context, observe: Observe) -> None:
@@ -222,7 +206,9 @@ def test_rules_take_only_what_the_mask_allows(situation: tuple[Any, Any], name: 
 @settings(max_examples=100, deadline=None)
 @given(
     situations(),
-    st.sampled_from(["latency-bound", "latency-bound-batching", "neurosurgeon", "joint-greedy"]),
+    st.sampled_from(
+        ["latency-bound", "latency-bound-batching", "neurosurgeon", "ip-ssa", "joint-greedy"]
+    ),
 )
 def test_no_rule_takes_a_predicted_miss_where_another_placement_is_in_time(
     situation: tuple[Any, Any], name: str
@@ -250,3 +236,75 @@ def test_a_rule_decides_a_row_as_it_would_alone(name: str) -> None:
 
     alone = [policy.act(observations[[row]], masks[[row]])[0] for row in range(50)]
     assert together.tolist() == alone
+
+
+def test_edgent_counts_neither_the_queue_nor_company(toy: Context, observe: Observe) -> None:
+    # Half in the cloud is predicted to take 12 s, 2 too many: 5 s until a GPU is free, 1.5 s in a
+    # batch with the one that waits. Alone on an idle GPU it would take 12 - 5 - (1.5 - 1) = 6.5 s.
+    observation = observe(toy, [-0.5, -0.2, 0.1], waiting=0.25, gpu_wait=0.5)
+
+    assert decide("edgent", toy, observation) == (HALF, 0.0)
+    assert decide("edgent:margin=0.34", toy, observation) == (HALF, 0.0)
+    assert decide("edgent:margin=0.36", toy, observation) == (CLOUD, 0.0)
+    assert decide("latency-bound:margin=0", toy, observation) == (CLOUD, 0.0)
+
+
+def test_edgent_takes_the_fastest_alone_where_nothing_is_in_time(
+    toy: Context, observe: Observe
+) -> None:
+    assert decide("edgent", toy, observe(toy, [-0.3, -0.1, -0.2])) == (HALF, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "floor", "placement"),
+    [(4.0, 0.5, CLOUD), (4.5, 0.5, CLOUD), (5.0, 0.5, HALF), (8.1, 0.5, DEVICE), (4.1, 1, DEVICE)],
+)
+def test_threshold_gives_the_cloud_what_the_link_is_good_for(
+    toy: Context, observe: Observe, rate: float, floor: float, placement: int
+) -> None:
+    # 1 MB in 2 s are 4 Mbit/s: of a rate of 4.5, 0.889, so (0.889 - 0.5) / 0.5 = 0.78 in the cloud;
+    # of 5, 0.6; of 8.1, less than half.
+    megabyte = toy.tables._replace(down=1e6 * toy.tables.down)
+    observation = observe(toy, [0.5, 0.5, 0.5], network_time=0.2)
+
+    spec = f"threshold:rate={rate},floor={floor}"
+
+    assert decide(spec, Context(megabyte), observation) == (placement, 0.0)
+
+
+def test_ip_ssa_opens_a_batch_with_the_longest_hold_that_keeps_the_margin(
+    toy: Context, observe: Observe
+) -> None:
+    observation = observe(toy, [-0.2, 0.5, 0.6], hold_left=1.0)
+
+    assert decide("ip-ssa:margin=0.2", toy, observation) == (HALF, 0.5)
+    assert decide("ip-ssa:margin=0.3", toy, observation) == (HALF, 0.25)
+    assert decide("ip-ssa:margin=0.2,hold=0.125", toy, observation) == (HALF, 0.125)
+
+
+def test_ip_ssa_joins_the_batch_that_is_forming(toy: Context, observe: Observe) -> None:
+    # One waits and leaves in 2 s. Half joins for t(2) - t(1) = 0.5 s instead of 1 s alone, and
+    # would have 0.5 - 0.2 left. Alone it has 5 + 1.5 - 1 = 5.5 s to spare: it takes a hold of 1/2,
+    # 2.75 s, to be there after 2 s, 1/8 to be there after 0.6 s.
+    forming = {"waiting": 0.25, "hold_left": 0.2}
+    slack = [-0.2, 0.5, 0.6]
+
+    assert decide("ip-ssa:margin=0.3", toy, observe(toy, slack, **forming)) == (HALF, 0.5)
+    soon = observe(toy, slack, waiting=0.25, hold_left=0.06)
+    assert decide("ip-ssa:margin=0.3", toy, soon) == (HALF, 0.125)
+
+
+def test_ip_ssa_does_not_join_where_that_leaves_less_than_the_margin(
+    toy: Context, observe: Observe
+) -> None:
+    # Half would have 0.3 left; all-cloud 0.4, but it lengthens the batch by as much as half takes
+    # alone, 1 s. Alone half keeps 0.35 after a hold of 1/4.
+    observation = observe(toy, [-0.2, 0.5, 0.6], waiting=0.25, hold_left=0.2)
+
+    assert decide("ip-ssa:margin=0.35", toy, observation) == (HALF, 0.25)
+
+
+def test_ip_ssa_stays_on_the_device_where_that_is_in_time(toy: Context, observe: Observe) -> None:
+    observation = observe(toy, [0.3, 0.9, 0.9], waiting=0.25, hold_left=0.2)
+
+    assert decide("ip-ssa:hold=0", toy, observation) == (DEVICE, 0.0)

@@ -87,7 +87,10 @@ class Window:
         queue = system.queues[model]
         if len(queue) >= min(self.sizes(system, model, gpu_type)):
             return now
-        return by_ready_time(queue)[0].ready + system.tables.window
+        return self.waits_until(system, by_ready_time(queue), gpu_type)
+
+    def waits_until(self, system: Reference, queue: list[Request], gpu_type: int) -> float:
+        return queue[0].ready + system.tables.window
 
     def urgency(self, system: Reference, model: int, now: float) -> float:
         return min(request.ready for request in system.queues[model])
@@ -97,6 +100,48 @@ class Window:
         queue = by_ready_time(system.queues[model])
         enough = [size for size in self.sizes(system, model, gpu_type) if size <= len(queue)]
         return queue[: max(enough, default=len(queue))]
+
+
+class Fitted(Window):
+    """Wait while company is worth it, by a line through the batch curve; drop the hopeless."""
+
+    def sizes(self, system: Reference, model: int, gpu_type: int) -> list[int]:
+        return [int(system.tables.limit[gpu_type, model])]
+
+    def waits_until(self, system: Reference, queue: list[Request], gpu_type: int) -> float:
+        slope = float(system.tables.fit_slope[gpu_type, queue[0].model])
+        return queue[-1].ready + system.tables.window / len(queue) - slope
+
+    def take(self, system: BatchServing, model: int, gpu_type: int, now: float) -> list[Request]:
+        """Nobody, if some are dropped: then all is planned anew."""
+        slope = float(system.tables.fit_slope[gpu_type, model])
+        base = float(system.tables.fit_base[gpu_type, model])
+        queue = by_ready_time(system.queues[model])
+        left = list(queue)
+        while len(left) > 1 and now + slope * len(left) + base > left[0].gpu_deadline:
+            system.drop_from_queue(left.pop(0), now)
+        return super().take(system, model, gpu_type, now) if left == queue else []
+
+
+class Aimd(Window):
+    """Batches as large as their times let them be; one object for each episode."""
+
+    def __init__(self) -> None:
+        self.largest: dict[int, float] = {}
+
+    def sizes(self, system: Reference, model: int, gpu_type: int) -> list[int]:
+        limit = int(system.tables.limit[gpu_type, model])
+        return [min(math.floor(self.largest.get(model, 1.0)), limit)]
+
+    def take(self, system: BatchServing, model: int, gpu_type: int, now: float) -> list[Request]:
+        batch = super().take(system, model, gpu_type, now)
+        largest = self.largest.get(model, 1.0)
+        ends = system.time_line(batch, gpu_type)
+        if ends[max(request.last for request in batch)] > system.tables.target:
+            self.largest[model] = max(1.0, 0.9 * largest)
+        elif len(batch) == math.floor(largest) < system.tables.limit[gpu_type, model]:
+            self.largest[model] = largest + 1.0
+        return batch
 
 
 class WindowDrop:
@@ -121,10 +166,12 @@ class WindowDrop:
 
 
 RULES = {
-    "slack": Slack(),
-    "edf-drop": EdfDrop(),
-    "deferred": Deferred(),
-    "window": Window(),
-    "preferred": Window(),
-    "window-drop": WindowDrop(),
+    "slack": Slack,
+    "edf-drop": EdfDrop,
+    "deferred": Deferred,
+    "window": Window,
+    "preferred": Window,
+    "window-drop": WindowDrop,
+    "fitted": Fitted,
+    "aimd": Aimd,
 }

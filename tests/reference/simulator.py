@@ -55,7 +55,7 @@ class Reference(ABC):
         self.world = world
         self.actions = actions
         names = {number: name for name, number in DISCIPLINES.items()}
-        self.rule = RULES[names[int(tables.discipline)]]
+        self.rule = RULES[names[int(tables.discipline)]]()
         self.drops_late = self.rule.always_drops_late or bool(tables.drop_late)
         self.events: list[tuple[float, int, int]] = []
         self.gpus = [Gpu(number, int(tables.pool[number])) for number in range(world.gpus)]

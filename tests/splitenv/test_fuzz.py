@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from splitenv.disciplines import DISCIPLINES
+from splitenv.disciplines import DISCIPLINES, FIRST_COME
 from splitenv.features import bounds
 from splitenv.scenario import Scenario, ScenarioError, load_scenario
 from splitenv.simulator import NO_RESET, Simulator
@@ -61,7 +61,7 @@ def dispatches(draw: st.DrawFn, continuous: bool) -> dict[str, Any]:
     names = ["slack", "edf-drop"] if continuous else sorted(DISCIPLINES)
     name = draw(st.sampled_from(names))
     chosen: dict[str, Any] = {"discipline": name}
-    if name in ("window", "preferred"):
+    if name in FIRST_COME:
         chosen["window_s"] = draw(st.just(0.0) | powers(1e-6, 1e6))
     if name in ("window", "window-drop", "preferred"):
         most = 4 if name == "preferred" else 1
@@ -69,6 +69,8 @@ def dispatches(draw: st.DrawFn, continuous: bool) -> dict[str, Any]:
         chosen["sizes"] = sorted(draw(sizes))
     if name == "deferred":
         chosen["spare"] = draw(st.integers(0, 1))
+    if name == "aimd":
+        chosen["target_s"] = draw(powers(1e-6, 1e6))
     return chosen
 
 

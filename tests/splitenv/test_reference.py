@@ -128,6 +128,8 @@ PARTS = {
     ("batch", "preferred"): 400,
     ("batch", "edf-drop"): 300,
     ("batch", "window-drop"): 300,
+    ("batch", "fitted"): 400,
+    ("batch", "aimd"): 400,
     ("continuous", "slack"): 1000,
     ("continuous", "edf-drop"): 400,
 }

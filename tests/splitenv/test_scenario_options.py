@@ -9,7 +9,7 @@ import pytest
 
 from splitenv.scenario import ScenarioError, load_scenario
 from splitenv.settings import build_settings
-from splitenv.tables import build_tables
+from splitenv.tables import build_tables, fitted_lines
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"pool.beside": {"a100": 1}}, "names a100 again"),
@@ -20,6 +20,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"dispatch": {"discipline": "preferred", "sizes": [4, 2]}}, "sizes must ascend"),
     ({"dispatch": {"discipline": "slack", "window_s": 0.1}}, "slack has no window_s"),
     ({"dispatch": {"discipline": "window", "spare": 1}}, "window has no spare"),
+    ({"dispatch": {"discipline": "preferred", "sizes": list(range(1, 66))}}, "at most 64 sizes"),
+    ({"dispatch": {"discipline": "window", "target_s": 1}}, "window has no target_s"),
+    ({"dispatch": {"discipline": "aimd"}}, "aimd needs target_s"),
     ({"load_steps": [{"at_s": 9, "factor": 2}, {"at_s": 9, "factor": 1}]}, "at_s must ascend"),
     ({"clients.background": {"share": 0.5, "slowdown": 0.9}}, "clients.background.slowdown"),
 ]
@@ -40,6 +43,18 @@ def test_a_mixed_pool_has_its_types_at_their_prices() -> None:
     assert tables.price[1] < 0.5
     assert tables.speed_rank.tolist() == [0, 0, 1, 1, 1]
     assert (tables.soonest == tables.alone[:, :, :, 1].min(axis=0)).all()
+
+
+def test_fitted_lines_are_those_of_least_squares() -> None:
+    # Through (1, 4), (2, 5), (3, 9): about the means (2, 6), slope (2 + 3) / 2, base 6 - 5. Through
+    # (1, 1), (2, 6), (3, 9) it is 4 x - 8/3, and no time is below 0. Of one size, through 0.
+    curve = np.zeros((3, 1, 2, 4))
+    curve[0, 0, 1, 1:] = 4.0, 5.0, 9.0
+    curve[1, 0, 1, 1:] = 1.0, 6.0, 9.0
+    curve[2, 0, 1, 1] = 7.0
+    slope, base = fitted_lines(curve, np.array([[3], [3], [1]]), np.array([2]))
+    assert slope[:, 0].tolist() == [2.5, 4.0, 7.0]
+    assert base[:, 0].tolist() == [1.0, 0.0, 0.0]
 
 
 def test_denoising_steps_are_one_kind_of_unit_and_residual_blocks_are_not() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from splitenv.disciplines import DISCIPLINES
+from splitenv.disciplines import DISCIPLINES, FIRST_COME
 from splitenv.state import Tables
 from tests.splitenv.conftest import Simulate
 from tests.toy import GpuType, action, mix_tables, toy_settings, toy_tables
@@ -17,15 +17,22 @@ CLOUD = action(1)
 
 
 def under(
-    name: str, *, window: float = 0.0, sizes: tuple[int, ...] = (4,), spare: int = 0, **toy: float
+    name: str,
+    *,
+    window: float = 0.0,
+    sizes: tuple[int, ...] = (4,),
+    spare: int = 0,
+    target: float = 0.0,
+    **toy: float,
 ) -> Tables:
     """One model of one segment, under a discipline."""
     return toy_tables([ONE_TO_FOUR], [99.0], [(0, 1)], **toy)._replace(
         discipline=DISCIPLINES[name],
-        by_deadline=int(name not in ("window", "preferred")),
+        by_deadline=int(name not in FIRST_COME),
         window=window,
         preferred=np.array(sizes, np.int32),
         spare=spare,
+        target=target,
         drop_late=int(name == "edf-drop"),
     )
 
@@ -162,3 +169,69 @@ def test_window_drop_may_empty_the_queue(simulate: Simulate) -> None:
     records = simulate(tables, [1.0, 2.0], [CLOUD] * 2, settings=toy_settings(rate=1e3))
     assert (records["outcome"] == DROPPED).all()
     assert records["finish"] == pytest.approx([3.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "start"),
+    [([1.0], 6.0), ([1.0, 4.0], 6.0), ([1.0, 4.0, 5.5], 6.5), ([1.0, 4.0, 5.5, 6.0], 6.0)],
+)
+def test_fitted_waits_as_long_as_company_is_worth_it(
+    simulate: Simulate, arrivals: list[float], start: float
+) -> None:
+    # BentoML's dispatcher: the batch takes 3 + n s, so a = 1; n wait while n (age of the youngest
+    # + 1) is at most the budget of 6, but four are a full batch. Two: till 4 + 6 / 2 - 1.
+    records = simulate(under("fitted", window=6.0), arrivals, [CLOUD] * len(arrivals))
+    assert (records["start"] == start).all()
+
+
+def test_fitted_serves_who_comes_first_up_to_the_limit(simulate: Simulate) -> None:
+    records = simulate(under("fitted"), [1.0, 1.1, 1.2, 1.3, 1.4, 1.5], [CLOUD] * 6)
+    assert records["start"].tolist() == [1.0, 5.0, 5.0, 5.0, 5.0, 12.0]
+
+
+def test_fitted_gives_up_the_first_for_the_others(simulate: Simulate) -> None:
+    # At 5 three wait, D at arrival + 8.9. Together they end at 5 + 3 + 3 by the line, after the
+    # first D of 10.9 (which it would meet alone); two end at 10.
+    records = simulate(under("fitted", deadline=8.9), [1.0, 2.0, 2.5, 4.0], [CLOUD] * 4)
+    assert records["outcome"].tolist() == [IN_TIME, DROPPED, IN_TIME, IN_TIME]
+    assert records["start"][2:].tolist() == [5.0, 5.0]
+    assert records["finish"][1] == 5.0
+
+
+def test_fitted_waits_anew_after_it_dropped_and_keeps_the_last_one(simulate: Simulate) -> None:
+    # Two would launch at 6 and end at 11, after the first D of 10.5. The second may wait till 9.
+    records = simulate(under("fitted", window=6.0, deadline=9.5), [1.0, 4.0], [CLOUD] * 2)
+    assert records["outcome"].tolist() == [DROPPED, IN_TIME]
+    assert [records["finish"][0], records["start"][1]] == [6.0, 9.0]
+    (hopeless,) = simulate(under("fitted", deadline=3.0), [1.0], [CLOUD])
+    assert [hopeless["outcome"], hopeless["start"]] == [LATE, 1.0]
+
+
+def test_aimd_grows_by_one_and_shrinks_by_a_tenth(simulate: Simulate) -> None:
+    # Clipper (Crankshaw et al. 2017, section 4.3.1), objective 5 s, which three members exceed. The
+    # largest batch: 1, 2, 3, 2.7, 3.7, 3.33, 2.997.
+    arrivals = [1.0 + 0.1 * request for request in range(16)]
+    records = simulate(under("aimd", target=5.0), arrivals, [CLOUD] * 16)
+    sizes = [1, 2, 3, 2, 3, 3, 2]
+    starts = [1.0, 5.0, 10.0, 16.0, 21.0, 27.0, 33.0]
+    assert records["start"].tolist() == np.repeat(starts, sizes).tolist()
+
+
+def test_aimd_grows_no_further_than_the_limit(simulate: Simulate) -> None:
+    arrivals = [1.0 + 0.1 * request for request in range(14)]
+    records = simulate(under("aimd", target=99.0), arrivals, [CLOUD] * 14)
+    assert records["batch"].tolist() == np.repeat([1, 2, 3, 4, 4], [1, 2, 3, 4, 4]).tolist()
+
+
+def test_aimd_learns_nothing_from_a_smaller_batch_in_time(simulate: Simulate) -> None:
+    # After the first the largest is 2. The second goes alone and leaves it at that.
+    arrivals = [1.0, 6.0, 7.0, 7.1, 7.2]
+    records = simulate(under("aimd", target=5.0), arrivals, [CLOUD] * 5)
+    assert records["batch"].tolist() == [1, 1, 2, 2, 1]
+
+
+def test_aimd_may_delay_a_batch_that_is_not_full(simulate: Simulate) -> None:
+    # Section 4.3.2. One is enough at first, then two, then three, for which they wait till 13 + 3.
+    tables = under("aimd", target=5.0, window=3.0)
+    records = simulate(tables, [1.0, 6.0, 7.0, 13.0, 14.0], [CLOUD] * 5)
+    assert records["start"].tolist() == [1.0, 7.0, 7.0, 16.0, 16.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,23 @@ def test_it_hears_of_requests_that_were_dropped(tmp_path: Path) -> None:
     bundle = read_bundle(tmp_path / "bundle")
     records = simulate(bundle, 1, seed=0).records[0]
     assert any(isinstance(event, Dropped) for event in event_log(records, bundle))
+    assert measure_skew(tmp_path / "bundle", DECISIONS).equal
+
+
+@pytest.mark.parametrize(
+    "dispatch",
+    [
+        {"discipline": "window", "window_s": 0.5},
+        {"discipline": "deferred"},
+        {"discipline": "window-drop"},
+        {"discipline": "fitted", "window_s": 0.5},
+        {"discipline": "aimd", "window_s": 0.2, "target_s": 3.0},
+    ],
+    ids=lambda dispatch: dispatch["discipline"],
+)
+def test_it_follows_every_kind_of_dispatch(tmp_path: Path, dispatch: dict[str, Any]) -> None:
+    scenario = load_scenario("sd-mobile", {"dispatch": dispatch, "load": 2.0})
+    export(make_policy("latency-bound"), scenario, tmp_path / "bundle")
     assert measure_skew(tmp_path / "bundle", DECISIONS).equal
 
 
