@@ -243,7 +243,8 @@ def _latest_start(
 ) -> float:
     """``at``, or earlier if then a member of the batch that would launch now runs out of slack.
 
-    Under ``deferred`` the batch counts so many more members as it is to leave room for.
+    Under ``deferred`` the batch counts so many more members as it is to leave room for, and is to
+    be done by so much earlier as it is to keep.
     """
     members = form_batch(tables, belief, env, model, kind, now)
     if members == tables.limit[kind, model]:
@@ -258,7 +259,7 @@ def _latest_start(
         request = belief.request[belief.members[member], env]
         leave = tables.exit[model, request.placement] - 1
         if now + tables.alone[kind, model, request.placement, 1] <= request.gpu_deadline:
-            at = min(at, request.gpu_deadline - belief.elapsed[leave] - EARLY)
+            at = min(at, request.gpu_deadline - tables.guard - belief.elapsed[leave] - EARLY)
             in_time += 1
     if in_time == 0 and tables.discipline == DEFERRED:
         return now

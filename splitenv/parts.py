@@ -223,6 +223,9 @@ class Dispatch(Frozen):
         the batch limit if not given.
     spare
         ``deferred``: members to leave room for; with 1 it launches when one more would be too many.
+    guard_s
+        ``deferred``: s by which a batch is to be done before the first of its members must be, as
+        what was predicted may turn out longer.
     target_s
         ``aimd``: how long a batch may take, s.
     """
@@ -240,6 +243,7 @@ class Dispatch(Frozen):
     window_s: Annotated[float, Field(ge=0)] = 0.0
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     spare: Annotated[int, Field(ge=0, le=1)] = 0
+    guard_s: Annotated[float, Field(ge=0)] = 0.0
     target_s: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
@@ -255,6 +259,8 @@ class Dispatch(Frozen):
             raise ValueError(f"{self.discipline} has no window_s, got {self.window_s:g}")
         if self.spare > 0 and self.discipline != "deferred":
             raise ValueError(f"{self.discipline} has no spare, got {self.spare}")
+        if self.guard_s > 0 and self.discipline != "deferred":
+            raise ValueError(f"{self.discipline} has no guard_s, got {self.guard_s:g}")
         if self.target_s > 0 and self.discipline != "aimd":
             raise ValueError(f"{self.discipline} has no target_s, got {self.target_s:g}")
         if self.discipline == "aimd" and self.target_s == 0:

@@ -329,6 +329,7 @@ class Tables(NamedTuple):
     window: float  # s for which a request may wait (disciplines that come first, serve first)
     preferred: Array  # (p,) batch sizes, ascending (all disciplines that have a size)
     spare: int  # members to leave room for (deferred)
+    guard: float  # s by which a batch is to be done before D (deferred)
     fit_slope: Array  # (g, m) s for each member: line through the all-cloud batch curve (fitted)
     fit_base: Array  # (g, m) s: where that line starts
     target: float  # s that a batch may take (aimd)

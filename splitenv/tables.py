@@ -168,6 +168,7 @@ def build_tables(scenario: Scenario) -> Tables:
         window=dispatch.window_s,
         preferred=np.array(dispatch.sizes or [limit.max()], np.int32),
         spare=dispatch.spare,
+        guard=dispatch.guard_s,
         fit_slope=fit_slope,
         fit_base=fit_base,
         target=dispatch.target_s,

@@ -125,6 +125,7 @@ def toy_tables(
         window=0.0,
         preferred=np.array([limit], np.int32),
         spare=0,
+        guard=0.0,
         fit_slope=fit_slope,
         fit_base=fit_base,
         target=0.0,

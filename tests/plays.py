@@ -153,6 +153,7 @@ def disciplines(draw: st.DrawFn, name: str) -> dict[str, Any]:
         "window": draw(figures) if waits else 0.0,
         "preferred": np.array(sizes, np.int32),
         "spare": draw(st.integers(0, 1)) if name == "deferred" else 0,
+        "guard": draw(figures) if name == "deferred" else 0.0,
         "target": draw(st.sampled_from([2.0, 5.0, 20.0, 100.0])) if name == "aimd" else 0.0,
     }
 

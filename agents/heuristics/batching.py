@@ -23,7 +23,7 @@ count as the limit.
                         predicted batch times, dropping who cannot be in time
 ``symphony``            deferred batching (Chen et al., Symphony, arXiv 2308.07470): launch at the
                         latest moment at which everybody is still in time, with room for ``spare``
-                        more members
+                        more members; ours: ``guard`` earlier, as what was predicted may last longer
 ``control-limit``       Deb and Serfozo, *Optimal control of batch service queues*, Advances in
                         Applied Probability 5 (1973): an idle server with x waiting serves
                         min(x, Q) if x has reached a limit M, and else waits
@@ -56,7 +56,15 @@ WAIT = Parameter(
 
 
 class Batching(Tunable, ABC):
-    """Chooses the dispatch discipline of a scenario."""
+    """Chooses the dispatch discipline of a scenario.
+
+    Attributes
+    ----------
+    spends_slack
+        Whether a batch waits until no slack is left, however much a split's margin has left.
+    """
+
+    spends_slack: ClassVar[bool] = False
 
     @abstractmethod
     def dispatch(self, scenario: Scenario) -> Dispatch:
@@ -207,12 +215,18 @@ class Symphony(Batching):
     name = "symphony"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "spare": Parameter(0, 0, 1, "members to leave room for, 0 or 1"),
+        "guard": Parameter(0.1, 0.0, 0.5, "how much earlier, as a share of the shortest deadline"),
     }
+    aggressiveness = "guard"
+    spends_slack = True
     spare: float
+    guard: float
 
     def dispatch(self, scenario: Scenario) -> Dispatch:
-        """Spare members, 0 or 1."""
-        return _named(discipline="deferred", spare=round(self.spare))
+        """Spare members, 0 or 1, and what is kept before the latest moment."""
+        return _named(
+            discipline="deferred", spare=round(self.spare), guard_s=seconds(scenario, self.guard)
+        )
 
 
 class ControlLimit(Batching):

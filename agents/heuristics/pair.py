@@ -2,7 +2,7 @@
 
 A pair is spelled ``SPLIT+BATCHING``, such as ``latency-bound+symphony``. Its parameters are those
 of both; a batching rule's that the split has too takes the prefix ``batching_``. Its aggressiveness
-is the split's, or the batching rule's where the split has none.
+is the split's, or the batching rule's where the split has none or its margin buys nothing.
 
 The split predicts as it does alone: the observation knows queues and GPUs, but of the ways in which
 a discipline lets requests wait only the holds. What a window adds to the latency is left to the
@@ -52,7 +52,10 @@ class Pair(Policy):
         knob = spelled.get(batching.aggressiveness or "")
         # Class variables of other policies; of a pair they follow from its parts.
         self.parameters = {**split.parameters, **renamed}  # type: ignore[misc]
-        self.aggressiveness = split.aggressiveness or knob  # type: ignore[misc]
+        first, second = split.aggressiveness, knob
+        if batching.spends_slack:
+            first, second = second, first
+        self.aggressiveness = first or second  # type: ignore[misc]
         super().__init__(**values)
         self._split = split(**{key: getattr(self, key) for key in split.parameters})
         self._batching = batching(**{key: getattr(self, spelled[key]) for key in spelled})

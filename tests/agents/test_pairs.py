@@ -49,6 +49,7 @@ def test_a_pair_is_as_aggressive_as_its_split_or_else_as_its_batching() -> None:
     assert make_policy("latency-bound+window").aggressiveness == "margin"
     assert make_policy("all-cloud+window").aggressiveness == "wait"
     assert make_policy("all-cloud+clockwork").aggressiveness is None
+    assert make_policy("latency-bound+symphony").aggressiveness == "guard"
 
 
 def test_a_batching_rules_parameter_that_the_split_has_too_takes_a_prefix() -> None:
@@ -115,7 +116,7 @@ def test_a_pair_that_cannot_be_made_is_one_sentence(spec: str, message: str) -> 
         ),
         ("nexus:size=12", Dispatch(discipline="window-drop", sizes=(12,))),
         ("clockwork", Dispatch(discipline="edf-drop")),
-        ("symphony:spare=0.7", Dispatch(discipline="deferred", spare=1)),
+        ("symphony:spare=0.7,guard=0.25", Dispatch(discipline="deferred", spare=1, guard_s=1.5)),
         (
             "control-limit:limit=5,wait=0.1",
             Dispatch(discipline="preferred", window_s=0.6, sizes=tuple(range(5, 65))),

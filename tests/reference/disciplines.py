@@ -71,7 +71,8 @@ class Deferred(Slack):
         if len(batch) == system.tables.limit[gpu_type, model] or not able:
             return now
         ends = system.time_line(batch, gpu_type, spare=int(system.tables.spare))
-        return min(request.gpu_deadline - ends[request.last] - EARLY for request in able)
+        guard = float(system.tables.guard)
+        return min(request.gpu_deadline - guard - ends[request.last] - EARLY for request in able)
 
 
 class Window:

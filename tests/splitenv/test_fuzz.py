@@ -69,6 +69,7 @@ def dispatches(draw: st.DrawFn, continuous: bool) -> dict[str, Any]:
         chosen["sizes"] = sorted(draw(sizes))
     if name == "deferred":
         chosen["spare"] = draw(st.integers(0, 1))
+        chosen["guard_s"] = draw(st.just(0.0) | powers(1e-6, 1e6))
     if name == "aimd":
         chosen["target_s"] = draw(powers(1e-6, 1e6))
     return chosen

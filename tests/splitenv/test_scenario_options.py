@@ -21,6 +21,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"dispatch": {"discipline": "slack", "window_s": 0.1}}, "slack has no window_s"),
     ({"dispatch": {"discipline": "window", "spare": 1}}, "window has no spare"),
     ({"dispatch": {"discipline": "preferred", "sizes": list(range(1, 66))}}, "at most 64 sizes"),
+    ({"dispatch": {"discipline": "window", "guard_s": 1}}, "window has no guard_s"),
     ({"dispatch": {"discipline": "window", "target_s": 1}}, "window has no target_s"),
     ({"dispatch": {"discipline": "aimd"}}, "aimd needs target_s"),
     ({"load_steps": [{"at_s": 9, "factor": 2}, {"at_s": 9, "factor": 1}]}, "at_s must ascend"),

@@ -22,6 +22,7 @@ def under(
     window: float = 0.0,
     sizes: tuple[int, ...] = (4,),
     spare: int = 0,
+    guard: float = 0.0,
     target: float = 0.0,
     **toy: float,
 ) -> Tables:
@@ -32,6 +33,7 @@ def under(
         window=window,
         preferred=np.array(sizes, np.int32),
         spare=spare,
+        guard=guard,
         target=target,
         drop_late=int(name == "edf-drop"),
     )
@@ -108,6 +110,14 @@ def test_deferred_launches_at_the_latest_safe_moment(
     two = simulate(tables, [1.0, 10.0], [CLOUD] * 2)
     assert two["start"] == pytest.approx([together] * 2, abs=2e-9)
     assert (two["outcome"] == IN_TIME).all()
+
+
+def test_deferred_keeps_its_guard_before_the_latest_safe_moment(simulate: Simulate) -> None:
+    # As above, alone at 17; 2.5 s earlier with a guard of as much, and at once if that is past.
+    (one,) = simulate(under("deferred", guard=2.5, deadline=20.0), [1.0], [CLOUD])
+    assert one["start"] == pytest.approx(14.5, abs=2e-9)
+    (hurried,) = simulate(under("deferred", guard=18.0, deadline=20.0), [1.0], [CLOUD])
+    assert hurried["start"] == 1.0
 
 
 def test_deferred_launches_a_full_batch_and_the_late_at_once(simulate: Simulate) -> None:
