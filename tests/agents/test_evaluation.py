@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from agents import report
-from agents.evaluation import FIGURES, Outcomes, counted, evaluate, play, run_episodes
+from agents.evaluation import Outcomes, counted, evaluate, play, run_episodes
+from agents.figures import FIGURES
 from agents.plot import COLOURS, png
 from agents.registry import RULES, make_policy
 from splitenv.provenance import to_json
