@@ -80,8 +80,8 @@ class Standing:
     settings
         Of each setting: its description, violations and GPU cost.
     cost, saving
-        At each target: GPU cost, and what that saves against all-cloud; infinite where the policy
-        does not get there.
+        GPU cost at each target, and what it saves against all-cloud; infinite where the policy does
+        not get there. Also at what can be asked for in place of a target.
     area
         Mean saving against the suite's reference over all violations that both can have.
     curve, savings, cost_savings
@@ -254,6 +254,7 @@ def judge_point(point: Point, runner: Runner, suite: Suite, chunks: list[tuple[i
     could = tally_of(ATTAINABLE)
     attainable = ratio(could.of("in_time"), could.of("requests"), weights)
     effective = {target: effective_target(target, attainable.value) for target in suite.targets}
+    targets = {*suite.targets, *effective.values()}
     reference = tally_of(ALL_CLOUD)
     played = {sweep.label: [tally_of(spec) for spec in sweep.specs] for sweep in point.sweeps}
     base = played.get(suite.reference)
@@ -267,7 +268,7 @@ def judge_point(point: Point, runner: Runner, suite: Suite, chunks: list[tuple[i
         },
         effective=effective,
         standings=tuple(
-            _standing(sweep, point.world, played[sweep.label], reference, weights, other, suite)
+            _standing(sweep, point.world, played[sweep.label], reference, weights, other, targets)
             for sweep in point.sweeps
         ),
     )
@@ -280,15 +281,15 @@ def _standing(
     reference: Tally,
     weights: Floats,
     other: Curve | None,
-    suite: Suite,
+    targets: set[float],
 ) -> Standing:
     own = tallies[sweep.own]
     policy = policy_of(sweep.specs[sweep.own])
     swept = curve(tallies, weights)
     cloud = curve([reference], weights).cost[:, 0]
     episodes = weights.shape[1]
-    costs = {target: cost_at(swept, 1.0 - target) for target in suite.targets}
-    savings = {target: saving_at(swept, cloud, 1.0 - target) for target in suite.targets}
+    costs = {target: cost_at(swept, 1.0 - target) for target in targets}
+    savings = {target: saving_at(swept, cloud, 1.0 - target) for target in targets}
     spent, whole = (np.asarray(weights @ each.of("cost")) for each in (own, reference))
     area = area_between(swept, other) if other else np.full(len(weights), np.nan)
     return Standing(
