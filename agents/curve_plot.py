@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -91,8 +92,13 @@ def _mark_targets(axes: Axes, targets: tuple[float, ...]) -> None:
 def _draw(axes: Axes, each: Standing, unit: float) -> None:
     name = each.policy["name"]
     tone, sign = colour(name), marker(name)
-    xs, ys = zip(*_spots(each, unit), strict=True)
-    axes.plot(xs, ys, color=tone, linewidth=1.3, alpha=0.75, zorder=2, clip_on=False)
+    spots = _spots(each, unit)
+    xs, ys = zip(*spots, strict=True)
+    # A mixture of two settings is straight in violations, so bent on their logarithmic scale.
+    place = np.arange(len(spots))
+    fine = np.linspace(0, len(spots) - 1, 16 * len(spots))
+    line = np.interp(fine, place, xs), np.interp(fine, place, ys)
+    axes.plot(*line, color=tone, linewidth=1.3, alpha=0.75, zorder=2, clip_on=False)
     axes.plot(xs, ys, sign, color=tone, markersize=3.5, zorder=2, clip_on=False)
     x, y = _own(each, unit)
     axes.plot(

@@ -83,6 +83,10 @@ class Evaluation:
     groups: dict[str, dict[str, Any]]
     outcomes: Outcomes = field(repr=False)
 
+    def within(self, precision: float) -> bool:
+        """Whether saving and attainment are known to plus or minus ``precision``."""
+        return all(self.figures[name].half <= precision for name in ("saving", "attainment"))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, sums per episode included."""
         return {
@@ -175,7 +179,7 @@ def run_episodes(
         rows = min(envs, episodes - first)
         simulator = Simulator(scenario, rows, record=True)
         play(policy, simulator, seed + first + np.arange(rows))
-        chunks.append(_outcomes(simulator, first))
+        chunks.append(_outcomes(simulator))
         if keep is not None:
             keep(simulator.record)
         if progress is not None:
@@ -192,22 +196,24 @@ def play(policy: Policy, simulator: Simulator, seeds: Array) -> None:
         simulator.step(policy.act(simulator.observation, simulator.mask), NO_RESET)
 
 
-def _outcomes(simulator: Simulator, first: int) -> Outcomes:
-    """Summarise the episodes that have just ended; ``first`` is the number of row 0's."""
+def _outcomes(simulator: Simulator) -> Outcomes:
+    """Summarise the episodes that have just ended."""
     record = counted(simulator)
     latency = np.where(record["outcome"] == DROPPED, np.inf, record["complete"] - record["arrival"])
-    episode = np.broadcast_to(first + np.arange(len(record))[:, None], record.shape)
+    episode = np.broadcast_to(np.arange(len(record))[:, None], record.shape)
     return Outcomes(tally(simulator), latency.ravel(), episode.ravel())
 
 
 def join_outcomes(parts: list[Outcomes]) -> Outcomes:
-    """Put episodes together; each part numbers its own from where the one before ended."""
+    """Put episodes together, one part after the other."""
     latency = np.concatenate([part.latency for part in parts])
+    before = np.cumsum([0, *(len(part.tally.sums) for part in parts)])
+    episode = [part.episode + count for part, count in zip(parts, before, strict=False)]
     order = np.argsort(latency, kind="stable")
     return Outcomes(
         tally=join([part.tally for part in parts]),
         latency=latency[order],
-        episode=np.concatenate([part.episode for part in parts])[order],
+        episode=np.concatenate(episode)[order],
     )
 
 

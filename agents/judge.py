@@ -153,26 +153,19 @@ def points_of(suite: Suite, overrides: dict[str, object], lookahead: bool, say: 
     PolicyError, ScenarioError
         If something that the suite names cannot be used.
     """
+    at = suite.lookahead if lookahead else None
+    if lookahead and at is None:
+        raise PolicyError(f"suite {suite.name} names no operating point for --with-lookahead")
     points = []
     for scenario in suite.scenarios:
         for name, load in suite.loads.items():
             world = under_load(scenario, load, overrides)
-            here = suite.lookahead and (scenario, name) == (
-                suite.lookahead.scenario,
-                suite.lookahead.load,
-            )
             specs = [ALL_CLOUD, *suite.policies]
-            if lookahead and here and suite.lookahead:
-                specs.append(suite.lookahead.policy)
-            sweeps = [_sweep(spec, scenario, load.points) for spec in dict.fromkeys(specs)]
+            if at and (at.scenario, at.load) == (scenario, name):
+                specs.append(at.policy)
+            sweeps = [_sweep(spec, world.name, load.points) for spec in dict.fromkeys(specs)]
             fitting = [sweep for sweep in sweeps if _fits(sweep, world, name, say)]
             points.append(Point(scenario, name, world, tuple(fitting)))
-    if lookahead and not any(
-        suite.lookahead and sweep.label == suite.lookahead.policy
-        for point in points
-        for sweep in point.sweeps
-    ):
-        raise PolicyError(f"suite {suite.name} names no operating point for --with-lookahead")
     return points
 
 
@@ -198,6 +191,7 @@ def play_all(
     points: Iterable[Point],
     runner: Runner,
     suite: Suite,
+    seed: int,
     precision: float | None,
     progress: Callable[[int], Progress],
 ) -> list[Cell]:
@@ -205,6 +199,8 @@ def play_all(
 
     Parameters
     ----------
+    seed
+        Episode k has seed ``seed + k``.
     precision
         Double the episodes of a point, up to :data:`MOST_EPISODES`, until the 95% intervals of
         every policy's own saving and attainment are no wider than this on either side.
@@ -215,7 +211,7 @@ def play_all(
     order = {id(point): place for place, point in enumerate(open_points)}
     judged: dict[int, Cell] = {}
     episodes = suite.episodes
-    chunks = [(0, episodes)]
+    chunks = [(seed, episodes)]
     while open_points:
         items = [item for point in open_points for item in point.items(*chunks[-1])]
         runner.run(items, progress(len(items)))
@@ -228,7 +224,7 @@ def play_all(
             for point in open_points
             if 2 * episodes <= MOST_EPISODES and not within(judged[order[id(point)]], precision)
         ]
-        chunks.append((episodes, episodes))
+        chunks.append((seed + episodes, episodes))
         episodes *= 2
     return [judged[place] for place in sorted(judged)]
 
@@ -250,7 +246,7 @@ def judge_point(point: Point, runner: Runner, suite: Suite, chunks: list[tuple[i
 
     stream = zlib.crc32(f"{point.scenario} {point.load}".encode())
     episodes = sum(count for _, count in chunks)
-    weights = resamples(episodes, 0, stream)
+    weights = resamples(episodes, chunks[0][0], stream)
     could = tally_of(ATTAINABLE)
     attainable = ratio(could.of("in_time"), could.of("requests"), weights)
     effective = {target: effective_target(target, attainable.value) for target in suite.targets}

@@ -7,11 +7,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
 from agents.items import Cache, Item
 from agents.measures import Tally
+from agents.registry import PolicyError
 from splitenv.attainable import play_alone
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
@@ -89,6 +91,11 @@ class Runner:
             for future in as_completed(futures):
                 future.result()
                 yield
+        except BrokenProcessPool as error:
+            raise PolicyError(
+                "a process died, perhaps for want of memory; what was finished is kept: "
+                "run the same command again, with fewer --processes"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

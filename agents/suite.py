@@ -92,6 +92,13 @@ class Suite(Frozen):
     policies: Annotated[tuple[str, ...], Field(min_length=1)]
     lookahead: Lookahead | None = None
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        at = self.lookahead
+        if at and (at.scenario not in self.scenarios or at.load not in self.loads):
+            raise ValueError("lookahead must name one of the scenarios and one of the loads")
+        return self
+
     def with_policies(self, specs: list[str]) -> Self:
         """Add policies, such as a trained one."""
         return self.model_copy(update={"policies": (*self.policies, *specs)})

@@ -109,7 +109,7 @@ def cell_table(cell: Cell, target: float) -> Table:
             _with_half(each.saving[target], 100, 1, "%"),
             *(_plain(100 * each.tiers[tier].value, 1) for tier in tiers),
             _plain(100 * figures["spread"].value, 1),
-            f"{figures['latency_p95'].value:.3g}",
+            _seconds(figures["latency_p95"].value),
             f"{figures['goodput'].value:.3g}",
             _plain(figures["dollars"].value, 2),
             _plain(figures["batch"].value, 1),
@@ -145,12 +145,23 @@ def _with_half(figure: Interval, factor: float, digits: int, unit: str = "") -> 
     return f"{factor * figure.value:.{digits}f}{half}{unit}"
 
 
+def _seconds(value: float) -> str:
+    """Three digits; a quantile is infinite where so many were dropped."""
+    if math.isinf(value):
+        return "never"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _plain(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def as_dict(
-    cells: list[Cell], suite: Suite, overrides: dict[str, object], precision: float | None
+    cells: list[Cell],
+    suite: Suite,
+    overrides: dict[str, object],
+    seed: int,
+    precision: float | None,
 ) -> dict[str, Any]:
     """Collect the results and all that is needed to have them again, as plain data."""
     return {
@@ -169,7 +180,7 @@ def as_dict(
             "capacity": "requests/s that the pool serves all-cloud in its largest batches",
         },
         "intervals": "95%, bootstrap over episodes, paired across policies and settings",
-        "cells": [_cell(cell, suite, precision) for cell in cells],
+        "cells": [_cell(cell, suite, seed, precision) for cell in cells],
         "across": {
             load: [
                 {
@@ -187,7 +198,7 @@ def as_dict(
     }
 
 
-def _cell(cell: Cell, suite: Suite, precision: float | None) -> dict[str, Any]:
+def _cell(cell: Cell, suite: Suite, seed: int, precision: float | None) -> dict[str, Any]:
     world = cell.point.world
     best = {target: cell.best(target) for target in suite.targets}
     return {
@@ -199,7 +210,7 @@ def _cell(cell: Cell, suite: Suite, precision: float | None) -> dict[str, Any]:
         "scenario_digest": world.digest(),
         "profile_digest": profile_digest(world),
         "episodes": cell.episodes,
-        "seeds": [0, cell.episodes - 1],
+        "seeds": [seed, seed + cell.episodes - 1],
         "precise_enough": None if precision is None else within(cell, precision),
         "uncounted_requests_at_each_end": world.warmup,
         "attainable": vars(cell.attainable),

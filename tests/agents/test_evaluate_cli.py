@@ -50,7 +50,7 @@ def test_it_prints_a_table_and_writes_three_files(
 def test_json_goes_to_stdout_and_equals_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--policies", "joint-greedy", "--json", "--out", str(tmp_path)) == 0
+    assert run("--policies", "joint-greedy", "--json", "-", "--out", str(tmp_path)) == 0
 
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "evaluation.json").read_text())
@@ -60,7 +60,7 @@ def test_json_goes_to_stdout_and_equals_the_file(
 def test_a_policy_named_twice_is_evaluated_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--policies", "all-cloud,all-cloud", "--json", "--out", str(tmp_path)) == 0
+    assert run("--policies", "all-cloud,all-cloud", "--json", "-", "--out", str(tmp_path)) == 0
 
     assert len(json.loads(capsys.readouterr().out)["policies"]) == 1
 
@@ -72,7 +72,7 @@ def test_records_are_a_file_a_policy_with_every_request(
     specs = "all-cloud,latency-bound:margin=0.2"
 
     assert run(
-        "--policies", specs, "--seed", "5", "--out", str(tmp_path / "out"), "--json",
+        "--policies", specs, "--seed", "5", "--out", str(tmp_path / "out"), "--json", "-",
         "--records", str(folder),
     ) == 0  # fmt: skip
 
