@@ -129,9 +129,15 @@ def load_suite(name: str) -> Suite:
 
 
 def under_load(name: str, load: Load, overrides: dict[str, object]) -> Scenario:
-    """Load a scenario and put it under a load; overrides come first."""
+    """Load a scenario and put it under a load; overrides come first.
+
+    As many of its requests count as before: what warms up at both ends grows with the load.
+    """
     scenario = load_scenario(name, overrides)
-    return scenario.with_overrides({"load": load.of(scenario)})
+    rate = load.of(scenario)
+    warmup = scenario.model_copy(update={"load": rate}).warmup
+    decisions = scenario.decisions + 2 * (warmup - scenario.warmup)
+    return scenario.with_overrides({"load": rate, "decisions": decisions})
 
 
 def tuned_spec(spec: str, scenario: str) -> str:
