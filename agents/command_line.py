@@ -11,6 +11,10 @@ from splitenv.files import OutputError
 from splitenv.profiles.figures import ProfileError
 
 
+class InterruptedRunError(Exception):
+    """A run that was stopped by hand; the message says how to go on."""
+
+
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
     """Run a command line; what cannot be used or written is one line on stderr, exit code 1."""
     try:
@@ -18,3 +22,6 @@ def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
     except (ProfileError, PolicyError, OutputError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except InterruptedRunError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(130) from None

@@ -113,6 +113,10 @@ class Policy(Tunable, ABC):
 
     context: Context
 
+    def fingerprint(self) -> str:
+        """What tells it apart beyond :meth:`describe`: a learned policy's weights, as a digest."""
+        return ""
+
     def dispatch(self, scenario: Scenario) -> Dispatch:
         """Name the dispatch discipline that it runs under: the scenario's own, if none is named."""
         return scenario.dispatch

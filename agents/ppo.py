@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -169,6 +170,13 @@ class SB3Policy(Policy):
         """Look at a model's actor; it stays the model's, and learns with it."""
         policy = model.policy
         return cls(nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net), name)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the actor's layers and weights."""
+        digest = hashlib.sha256(repr(self.actor).encode())
+        for tensor in self.actor.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
 
     def bind(self, context: Context) -> None:
         """Check that the scenario has the observations and actions of the training."""

@@ -9,7 +9,9 @@ from typing import Any
 
 from rich.table import Table
 
-from agents.evaluation import FIGURES, Evaluation, Interval
+from agents.evaluation import Evaluation
+from agents.figures import FIGURES
+from agents.statistics import Interval
 from splitenv.provenance import provenance
 from splitenv.scenario import Scenario
 from splitenv.tables import profile_digest

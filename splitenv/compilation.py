@@ -20,14 +20,27 @@ from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numba
+import numpy as np
 
 from splitenv import handles
 from splitenv.handles import openers
 
 
-def cache_folder(modules: tuple[ModuleType, ...], outlined: tuple[str, ...]) -> Path:
-    """Where the machine code of these modules, as they stand, is kept between processes."""
-    digest = hashlib.sha256(repr((numba.__version__, outlined)).encode())
+def cache_folder(
+    modules: tuple[ModuleType, ...],
+    outlined: tuple[str, ...],
+    shared: Mapping[str, tuple[Any, ...]],
+) -> Path:
+    """Where the machine code of these modules, as they stand, is kept between processes.
+
+    The layout of what they share is part of it: machine code finds a field by its place.
+    """
+    layout = [
+        (name, field, str(getattr(value, "dtype", type(value))), np.ndim(value))
+        for name, example in shared.items()
+        for field, value in zip(example._fields, example, strict=True)  # type: ignore[attr-defined]
+    ]
+    digest = hashlib.sha256(repr((numba.__version__, outlined, layout)).encode())
     for module in (sys.modules[__name__], handles, *modules):
         digest.update(inspect.getsource(module).encode())
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -60,7 +73,7 @@ def compile_modules(
         the bytes that the plain ones give.
     """
     config: Any = numba.config
-    config.CACHE_DIR = str(cache_folder(modules, outlined))
+    config.CACHE_DIR = str(cache_folder(modules, outlined, shared))
     opened = openers(shared)
     compiled: dict[Callable[..., Any], Any] = {}
     for module in modules:

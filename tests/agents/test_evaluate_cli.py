@@ -50,7 +50,7 @@ def test_it_prints_a_table_and_writes_three_files(
 def test_json_goes_to_stdout_and_equals_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--policies", "joint-greedy", "--json", "--out", str(tmp_path)) == 0
+    assert run("--policies", "joint-greedy", "--json", "-", "--out", str(tmp_path)) == 0
 
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "evaluation.json").read_text())
@@ -60,7 +60,7 @@ def test_json_goes_to_stdout_and_equals_the_file(
 def test_a_policy_named_twice_is_evaluated_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("--policies", "all-cloud,all-cloud", "--json", "--out", str(tmp_path)) == 0
+    assert run("--policies", "all-cloud,all-cloud", "--json", "-", "--out", str(tmp_path)) == 0
 
     assert len(json.loads(capsys.readouterr().out)["policies"]) == 1
 
@@ -72,7 +72,7 @@ def test_records_are_a_file_a_policy_with_every_request(
     specs = "all-cloud,latency-bound:margin=0.2"
 
     assert run(
-        "--policies", specs, "--seed", "5", "--out", str(tmp_path / "out"), "--json",
+        "--policies", specs, "--seed", "5", "--out", str(tmp_path / "out"), "--json", "-",
         "--records", str(folder),
     ) == 0  # fmt: skip
 
@@ -176,3 +176,120 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(
 
     assert code == 1
     assert f"error: cannot write {tmp_path / 'file'}" in capsys.readouterr().err
+
+
+def judge(tmp_path: Path, *arguments: str) -> int:
+    return run(
+        "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out"), "--processes", "1",
+        *arguments,
+    )  # fmt: skip
+
+
+def test_points_sweep_the_policies_of_one_scenario(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--policies", "latency-bound,all-device", "--points", "3"]
+
+    assert judge(tmp_path, *arguments) == 0
+    first = capsys.readouterr()
+    assert judge(tmp_path, *arguments, "--json", "-") == 0
+    second = capsys.readouterr()
+
+    assert "latency-bound serves 99% in time with" in " ".join(first.out.split())
+    assert "played 6 pieces" in first.err
+    assert "played 0 pieces" in second.err
+    (cell,) = json.loads(second.out)["cells"]
+    settings = {policy["label"]: policy["curve"] for policy in cell["policies"]}
+    assert [s["policy"]["parameters"]["margin"] for s in settings["latency-bound"]] == [0, 0.2, 0.5]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "evaluation.csv",
+        "evaluation.json",
+        "sd-mobile-nominal.png",
+    ]
+
+
+def test_a_suite_is_judged_in_every_load_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = tmp_path / "toy.yaml"
+    suite.write_text(
+        "{name: toy, reference: latency-bound, scenarios: [sd-mobile], policies: [latency-bound], "
+        "loads: {half: {nominal: 0.5}, over: {capacity: 1.1}}}"
+    )
+    with pytest.raises(SystemExit) as exit_:
+        main(
+            ["--suite", str(suite), "--policies", "all-device", "--episodes", "2", "--json",
+             str(tmp_path / "all.json"), "--cache", str(tmp_path / "cache"), "--out",
+             str(tmp_path / "out"), "--processes", "1", "--set", "decisions=400"]
+        )  # fmt: skip
+
+    assert not exit_.value.code
+    written = json.loads((tmp_path / "all.json").read_text())
+    assert [(cell["scenario"], cell["load"]) for cell in written["cells"]] == [
+        ("sd-mobile", "half"),
+        ("sd-mobile", "over"),
+    ]
+    over = written["cells"][1]
+    assert over["requests_per_second"] == pytest.approx(1.1 * over["capacity"])
+    assert [policy["label"] for policy in over["policies"]] == [
+        "all-cloud",
+        "latency-bound",
+        "all-device",
+    ]
+    rows = (tmp_path / "out" / "evaluation.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 3
+    assert "Nobody serves 99% in time" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_a_cap_leaves_imprecise_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluate.MOST_EPISODES", 4)
+
+    code = run("--policies", "joint-greedy", "--precision", "0.0001", "--out", str(tmp_path))
+
+    assert code == 0
+    assert "4 episodes, no more than 4 are played" in capsys.readouterr().err
+    assert json.loads((tmp_path / "evaluation.json").read_text())["episodes"] == 4
+
+
+def test_an_interruption_says_where_what_was_finished_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agents.items.tally", interrupted)
+
+    assert judge(tmp_path, "--points", "3", "--policies", "all-cloud") == 130
+    said = capsys.readouterr().err
+    assert f"what was finished is kept in {tmp_path / 'cache'}" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either --scenario or --suite"),
+        (["--scenario", "sd-mobile", "--suite", "standard"], "give either --scenario or --suite"),
+        (["--suite", "standart"], "unknown suite 'standart'; did you mean 'standard'?"),
+        (["--suite", "standard", "--points", "5"], "--points goes with --scenario"),
+        (["--suite", "standard", "--records", "x"], "--records goes with --scenario"),
+        (["--scenario", "sd-mobile", "--with-lookahead"], "--with-lookahead goes with --suite"),
+        (["--suite", "standard", "--policies", "nobody"], "unknown policy 'nobody'"),
+        (["--suite", "standard", "--set", "laod=1"], "there is no field 'laod'"),
+        (["--suite", "standard", "--cache", __file__], "--cache must name a folder"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--out", str(tmp_path / "out")])
+
+    said = capsys.readouterr().err
+    assert exit_.value.code == 1
+    assert said.startswith("error: ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()

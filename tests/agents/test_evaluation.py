@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from agents import report
-from agents.evaluation import FIGURES, Outcomes, counted, evaluate, play, run_episodes
-from agents.plot import COLOURS, png
+from agents.drawing import COLOURS
+from agents.evaluation import Outcomes, counted, evaluate, play, run_episodes
+from agents.figures import FIGURES
+from agents.plot import png
 from agents.registry import RULES, make_policy
 from splitenv.provenance import to_json
 from splitenv.scenario import Scenario, load_scenario

@@ -1,0 +1,363 @@
+"""Judge a suite: every policy at every operating point, at equal attainment.
+
+A *cell* is a scenario under a load. In each, every policy plays the same episodes at each of its
+settings; :mod:`agents.curves` says what it costs at each target, against all-cloud, and
+:func:`across` puts cells together.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agents.curves import Curve, area_between, cost_at, curve, effective_target, saving_at
+from agents.evaluation import description
+from agents.figures import attainment_by, breakdown, figures, latencies
+from agents.items import ATTAINABLE, Item, policy_of
+from agents.measures import Tally, join
+from agents.registry import PolicyError
+from agents.runner import Progress, Runner
+from agents.statistics import Floats, Interval, interquartile_mean, interval, ratio, resamples
+from agents.suite import Suite, settings_of, tuned_spec, under_load
+from splitenv.context import Context
+from splitenv.scenario import Scenario
+from splitenv.tables import build_tables
+
+ALL_CLOUD = "all-cloud"
+MOST_EPISODES = 1024
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A policy's settings.
+
+    Attributes
+    ----------
+    label
+        What reports call the policy.
+    specs
+        In the order of its knob.
+    own
+        Place of the setting that it came with.
+    """
+
+    label: str
+    specs: tuple[str, ...]
+    own: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """An operating point to be judged, and who plays there."""
+
+    scenario: str
+    load: str
+    world: Scenario
+    sweeps: tuple[Sweep, ...]
+
+    def items(self, first: int, episodes: int) -> list[Item]:
+        """Everything that has to be played for these episodes."""
+        specs = [ATTAINABLE, ALL_CLOUD, *(spec for sweep in self.sweeps for spec in sweep.specs)]
+        return [Item(self.world, spec, first, episodes) for spec in dict.fromkeys(specs)]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one policy did in a cell.
+
+    Attributes
+    ----------
+    label, policy
+        Its name, and its own description.
+    figures, tiers, groups
+        Of its own setting; as in :class:`agents.evaluation.Evaluation`.
+    settings
+        Of each setting: its description, violations and GPU cost.
+    cost, saving
+        GPU cost at each target, and what it saves against all-cloud; infinite where the policy does
+        not get there. Also at what can be asked for in place of a target.
+    area
+        Mean saving against the suite's reference over all violations that both can have.
+    curve, savings, cost_savings
+        What those were computed from, by resample.
+    """
+
+    label: str
+    policy: dict[str, Any]
+    figures: dict[str, Interval]
+    tiers: dict[str, Interval]
+    groups: dict[str, dict[str, Any]]
+    settings: tuple[dict[str, Any], ...]
+    cost: dict[float, Interval]
+    saving: dict[float, Interval]
+    area: Interval
+    curve: Curve = field(repr=False)
+    savings: dict[float, Floats] = field(repr=False)
+    cost_savings: Floats = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A scenario under a load, judged.
+
+    Attributes
+    ----------
+    effective
+        What can be asked for in place of each target, see
+        :func:`agents.curves.effective_target`.
+    """
+
+    point: Point
+    episodes: int
+    attainable: Interval
+    attainable_by: dict[str, dict[str, Interval]]
+    effective: dict[float, float]
+    standings: tuple[Standing, ...]
+
+    def best(self, target: float) -> Standing | None:
+        """Who is cheapest at a target; None if nobody gets there."""
+        able = [each for each in self.standings if np.isfinite(each.cost[target].value)]
+        return min(able, key=lambda each: each.cost[target].value, default=None)
+
+    def level_with(self, best: Standing, target: float) -> list[str]:
+        """Who else's saving at a target cannot be told from the best one's."""
+        labels = []
+        for other in self.standings:
+            if other is not best and np.isfinite(other.saving[target].value):
+                more = interval(best.savings[target] - other.savings[target], self.episodes)
+                if not more.low > 0.0:
+                    labels.append(other.label)
+        return labels
+
+
+def points_of(suite: Suite, overrides: dict[str, object], lookahead: bool, say: Say) -> list[Point]:
+    """List a suite's operating points.
+
+    Parameters
+    ----------
+    overrides
+        Fields of every scenario to replace.
+    lookahead
+        Whether the slow upper rival plays along where the suite says.
+    say
+        Told which policy is left out where it does not fit a scenario.
+
+    Raises
+    ------
+    PolicyError, ScenarioError
+        If something that the suite names cannot be used.
+    """
+    at = suite.lookahead if lookahead else None
+    if lookahead and at is None:
+        raise PolicyError(f"suite {suite.name} names no operating point for --with-lookahead")
+    points = []
+    for scenario in suite.scenarios:
+        for name, load in suite.loads.items():
+            world = under_load(scenario, load, overrides)
+            specs = [ALL_CLOUD, *suite.policies]
+            if at and (at.scenario, at.load) == (scenario, name):
+                specs.append(at.policy)
+            sweeps = [_sweep(spec, world.name, load.points) for spec in dict.fromkeys(specs)]
+            fitting = [sweep for sweep in sweeps if _fits(sweep, world, name, say)]
+            points.append(Point(scenario, name, world, tuple(fitting)))
+    return points
+
+
+def _sweep(spec: str, scenario: str, points: int) -> Sweep:
+    specs, own = settings_of(tuned_spec(spec, scenario), points)
+    return Sweep(spec, tuple(specs), own)
+
+
+def _fits(sweep: Sweep, world: Scenario, load: str, say: Say) -> bool:
+    policy = policy_of(sweep.specs[sweep.own])
+    under = policy.under(world)
+    if not policy.fingerprint():
+        return True
+    try:
+        policy.bind(Context(build_tables(under)))
+    except PolicyError as error:
+        say(f"left out of {world.name} under {load}: {error}")
+        return False
+    return True
+
+
+def play_all(
+    points: Iterable[Point],
+    runner: Runner,
+    suite: Suite,
+    seed: int,
+    precision: float | None,
+    progress: Callable[[int], Progress],
+) -> list[Cell]:
+    """Play and judge every point.
+
+    Parameters
+    ----------
+    seed
+        Episode k has seed ``seed + k``.
+    precision
+        Double the episodes of a point, up to :data:`MOST_EPISODES`, until the 95% intervals of
+        every policy's own saving and attainment are no wider than this on either side.
+    progress
+        Given a number of items to come, returns what to call with the number done.
+    """
+    open_points = list(points)
+    order = {id(point): place for place, point in enumerate(open_points)}
+    judged: dict[int, Cell] = {}
+    episodes = suite.episodes
+    chunks = [(seed, episodes)]
+    while open_points:
+        items = [item for point in open_points for item in point.items(*chunks[-1])]
+        runner.run(items, progress(len(items)))
+        for point in open_points:
+            judged[order[id(point)]] = judge_point(point, runner, suite, chunks)
+        if precision is None:
+            break
+        open_points = [
+            point
+            for point in open_points
+            if 2 * episodes <= MOST_EPISODES and not within(judged[order[id(point)]], precision)
+        ]
+        chunks.append((seed + episodes, episodes))
+        episodes *= 2
+    return [judged[place] for place in sorted(judged)]
+
+
+def within(cell: Cell, precision: float) -> bool:
+    """Whether the intervals of all savings and attainments in a cell are narrow enough."""
+    return all(
+        each.figures[name].half <= precision
+        for each in cell.standings
+        for name in ("saving", "attainment")
+    )
+
+
+def judge_point(point: Point, runner: Runner, suite: Suite, chunks: list[tuple[int, int]]) -> Cell:
+    """Judge the policies at one point by the episodes of some chunks (first, how many)."""
+
+    def tally_of(spec: str) -> Tally:
+        return join([runner.load(Item(point.world, spec, *chunk)) for chunk in chunks])
+
+    stream = zlib.crc32(f"{point.scenario} {point.load}".encode())
+    episodes = sum(count for _, count in chunks)
+    weights = resamples(episodes, chunks[0][0], stream)
+    could = tally_of(ATTAINABLE)
+    attainable = ratio(could.of("in_time"), could.of("requests"), weights)
+    effective = {target: effective_target(target, attainable.value) for target in suite.targets}
+    targets = {*suite.targets, *effective.values()}
+    reference = tally_of(ALL_CLOUD)
+    played = {sweep.label: [tally_of(spec) for spec in sweep.specs] for sweep in point.sweeps}
+    base = played.get(suite.reference)
+    other = curve(base, weights) if base else None
+    return Cell(
+        point=point,
+        episodes=episodes,
+        attainable=attainable,
+        attainable_by={
+            kind: attainment_by(kind, could, weights) for kind in ("tier", "sla", "tenant")
+        },
+        effective=effective,
+        standings=tuple(
+            _standing(sweep, point.world, played[sweep.label], reference, weights, other, targets)
+            for sweep in point.sweeps
+        ),
+    )
+
+
+def _standing(
+    sweep: Sweep,
+    world: Scenario,
+    tallies: list[Tally],
+    reference: Tally,
+    weights: Floats,
+    other: Curve | None,
+    targets: set[float],
+) -> Standing:
+    own = tallies[sweep.own]
+    policy = policy_of(sweep.specs[sweep.own])
+    swept = curve(tallies, weights)
+    cloud = curve([reference], weights).cost[:, 0]
+    episodes = weights.shape[1]
+    costs = {target: cost_at(swept, 1.0 - target) for target in targets}
+    savings = {target: saving_at(swept, cloud, 1.0 - target) for target in targets}
+    spent, whole = (np.asarray(weights @ each.of("cost")) for each in (own, reference))
+    area = area_between(swept, other) if other else np.full(len(weights), np.nan)
+    return Standing(
+        label=sweep.label,
+        policy=description(policy, world),
+        figures=figures(own, reference, weights) | latencies(own),
+        tiers=attainment_by("tier", own, weights),
+        groups=breakdown(own, weights),
+        settings=tuple(
+            {
+                "policy": policy_of(spec).describe(),
+                "violations": interval(swept.violations[:, place], episodes),
+                "gpu_cost": interval(swept.cost[:, place], episodes),
+            }
+            for place, spec in enumerate(sweep.specs)
+        ),
+        cost={target: interval(values, episodes) for target, values in costs.items()},
+        saving={target: interval(values, episodes) for target, values in savings.items()},
+        area=interval(area, episodes),
+        curve=swept,
+        savings=savings,
+        cost_savings=1.0 - spent / whole,
+    )
+
+
+@dataclass(frozen=True)
+class Across:
+    """One policy over the scenarios of a load.
+
+    Attributes
+    ----------
+    cost_saving
+        Interquartile mean over scenarios of the cost saved against all-cloud, at its own setting.
+    saving
+        Interquartile mean of the GPU cost saved at the first target, over the scenarios in which
+        anybody gets there; nothing saved where this policy does not.
+    reached
+        In how many of those it gets there.
+    """
+
+    label: str
+    cost_saving: Interval
+    saving: Interval
+    reached: int
+    of: int
+
+
+def across(cells: list[Cell], target: float) -> dict[str, tuple[Across, ...]]:
+    """Put the scenarios of each load together, for every policy that played in all of them."""
+    loads: dict[str, list[Cell]] = {}
+    for cell in cells:
+        loads.setdefault(cell.point.load, []).append(cell)
+    return {load: _across(of, target) for load, of in loads.items()}
+
+
+def _across(cells: list[Cell], target: float) -> tuple[Across, ...]:
+    by_label = [{each.label: each for each in cell.standings} for cell in cells]
+    can = [place for place, cell in enumerate(cells) if cell.best(target)]
+    rows = []
+    for label in by_label[0]:
+        if not all(label in standings for standings in by_label):
+            continue
+        mine = [standings[label] for standings in by_label]
+        reached = [place for place in can if np.isfinite(mine[place].saving[target].value)]
+        saved = [np.where(np.isfinite(s), s, 0.0) for s in (m.savings[target] for m in mine)]
+        none = np.full(len(mine[0].cost_savings), np.nan)
+        together = interquartile_mean(np.column_stack([saved[p] for p in can])) if can else none
+        cost = interquartile_mean(np.column_stack([each.cost_savings for each in mine]))
+        fewest = min(cell.episodes for cell in cells)
+        rows.append(
+            Across(
+                label, interval(cost, fewest), interval(together, fewest), len(reached), len(can)
+            )
+        )
+    return tuple(rows)

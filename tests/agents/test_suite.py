@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from agents import registry
+from agents.heuristics.fixed import AllCloud
+from agents.items import Cache, Item, policy_of
+from agents.judge import Cell, across, play_all, points_of, within
+from agents.policy import Parameter
+from agents.runner import Runner
+from agents.suite import Load, Suite, SuiteError, load_suite, settings_of, suite_names, under_load
+from agents.suite_report import as_dict, verdict
+from splitenv.scenario import load_scenario
+
+SHORT: dict[str, object] = {"decisions": 300, "load": 0.8}
+
+
+def suite(**changes: object) -> Suite:
+    """Two loads of sd-mobile, two rules of which one has a knob."""
+    return Suite(
+        name="toy",
+        episodes=4,
+        reference="latency-bound",
+        scenarios=("sd-mobile",),
+        loads={"half": Load(nominal=0.5), "nominal": Load(nominal=1.0, points=3)},
+        policies=("latency-bound", "all-device"),
+    ).model_copy(update=changes)
+
+
+def judged(
+    asked: Suite, folder: Path, *, seed: int = 0, precision: float | None = None, processes: int = 1
+) -> tuple[list[Cell], int]:
+    """Judge a suite; return its cells and how many pieces had to be played."""
+    runner = Runner(Cache(folder), processes)
+    points = points_of(asked, SHORT, False, print)
+    cells = play_all(points, runner, asked, seed, precision, lambda _: lambda _: None)
+    return cells, runner.computed
+
+
+def content(cells: list[Cell], asked: Suite) -> dict[str, object]:
+    return as_dict(cells, asked, SHORT, 0, None) | {"provenance": None}
+
+
+def test_a_second_run_plays_nothing_and_says_the_same(tmp_path: Path) -> None:
+    first, played = judged(suite(), tmp_path)
+    again, more = judged(suite(), tmp_path)
+
+    assert played == 4 + 6  # attainable, all-cloud, all-device and settings of latency-bound
+    assert more == 0
+    assert repr(content(first, suite())) == repr(content(again, suite()))
+
+
+def test_what_is_changed_is_played_anew_and_nothing_else(tmp_path: Path) -> None:
+    judged(suite(), tmp_path)
+
+    _, other = judged(suite(policies=("latency-bound:margin=0.3", "all-device")), tmp_path)
+    _, load = judged(suite(loads={"low": Load(nominal=0.4)}), tmp_path)
+    _, seeds = judged(suite(), tmp_path, seed=4)
+
+    assert other == 1 + 1  # at half its own setting; at nominal its own, the ends are the same
+    assert load == 4
+    assert seeds == 10
+
+
+def test_one_process_and_two_find_the_same(tmp_path: Path) -> None:
+    one, _ = judged(suite(), tmp_path / "one")
+    two, played = judged(suite(), tmp_path / "two", processes=2)
+
+    assert played == 10
+    assert repr(content(one, suite())) == repr(content(two, suite()))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    items = points_of(suite(), SHORT, False, print)[1].items(0, 4)
+    runner = Runner(Cache(tmp_path), 1)
+
+    def stop(_: int) -> None:
+        if runner.computed == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(items, stop)
+    after = Runner(Cache(tmp_path), 1)
+    after.run(items, lambda _: None)
+
+    assert after.computed == len(items) - 3
+
+
+def test_a_damaged_piece_is_played_again(tmp_path: Path) -> None:
+    item = Item(load_scenario("sd-mobile", SHORT), "all-cloud", 0, 2)
+    runner = Runner(Cache(tmp_path), 1)
+    whole = runner.load(item)
+    (path,) = tmp_path.rglob("*.npz")
+    path.write_bytes(path.read_bytes()[:200])
+
+    again = runner.load(item)
+
+    assert runner.computed == 2
+    assert np.array_equal(whole.sums, again.sums)
+    assert Cache(tmp_path).load(item.key()) is not None
+
+
+def test_what_is_kept_is_what_was_played(tmp_path: Path) -> None:
+    item = Item(load_scenario("sd-mobile", SHORT), "latency-bound", 0, 2)
+    made = item.run()
+    Cache(tmp_path).store("key", made)
+
+    kept = Cache(tmp_path).load("key")
+
+    assert kept is not None
+    assert kept.groups == made.groups
+    for name in ("sums", "episodes", "latency"):
+        assert np.array_equal(getattr(kept, name), getattr(made, name)), name
+
+
+def test_a_key_depends_on_policy_discipline_scenario_and_seeds() -> None:
+    scenario = load_scenario("sd-mobile", SHORT)
+    louder = load_scenario("sd-mobile", {**SHORT, "load": 0.7})
+    items = [
+        Item(scenario, "latency-bound", 0, 2),
+        Item(scenario, "latency-bound", 2, 2),
+        Item(scenario, "latency-bound", 0, 4),
+        Item(louder, "latency-bound", 0, 2),
+        Item(scenario, "latency-bound:margin=0.3", 0, 2),
+        Item(scenario, "latency-bound+window", 0, 2),
+        Item(scenario, "attainable", 0, 2),
+    ]
+
+    assert len({item.key() for item in items}) == len(items)
+    assert items[0].key() == Item(scenario, "latency-bound:margin=0.2", 0, 2).key()
+
+
+def test_other_weights_are_another_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    item = Item(load_scenario("sd-mobile", SHORT), "all-cloud", 0, 2)
+    before = item.key()
+
+    monkeypatch.setattr(AllCloud, "fingerprint", lambda _: "other weights")
+
+    assert item.key() != before
+
+
+class Stubborn(AllCloud):
+    """All-cloud with a knob that does nothing."""
+
+    name = "stubborn"
+    parameters: ClassVar[Mapping[str, Parameter]] = {"will": Parameter(0.25, 0.0, 1.0, "nothing")}
+    aggressiveness = "will"
+    will: float
+
+
+@pytest.fixture
+def stubborn(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(registry.RULES, "stubborn", Stubborn)
+    policy_of.cache_clear()
+    return "stubborn"
+
+
+@pytest.mark.parametrize(
+    ("spec", "points", "values", "own"),
+    [
+        ("stubborn", 5, [0.0, 0.1875, 0.25, 0.4375, 1.0], 2),
+        ("stubborn", 1, [0.25], 0),
+        ("stubborn:will=0", 3, [0.0, 0.25, 1.0], 0),
+        ("stubborn:will=1", 2, [0.0, 1.0], 1),
+    ],
+)
+def test_a_sweep_is_densest_around_the_policys_own_setting(
+    stubborn: str, spec: str, points: int, values: list[float], own: int
+) -> None:
+    specs, place = settings_of(spec, points)
+
+    assert [policy_of(each).describe()["parameters"]["will"] for each in specs] == values
+    assert place == own
+
+
+def test_a_policy_without_a_knob_has_one_setting() -> None:
+    assert settings_of("all-cloud", 9) == (["all-cloud"], 0)
+
+
+def test_a_knob_that_does_nothing_saves_nothing_and_is_level(stubborn: str, tmp_path: Path) -> None:
+    cells, _ = judged(suite(policies=(stubborn,), reference=stubborn), tmp_path)
+    low = cells[0]
+
+    assert low.best(0.95) is not None
+    for each in low.standings:
+        assert each.saving[0.95].value == 0.0
+    assert verdict(low, 0.95) == (
+        "all-cloud serves 95% in time, and nobody does so with less GPU time; "
+        "level with it: stubborn"
+    )
+
+
+def test_the_verdict_is_the_cheapest_at_the_target(tmp_path: Path) -> None:
+    cells, _ = judged(suite(), tmp_path)
+    half = cells[0]
+    by_label = {each.label: each for each in half.standings}
+    bound = by_label["latency-bound"]
+
+    assert half.best(0.99) is bound
+    assert bound.saving[0.99].low <= bound.saving[0.99].value <= bound.saving[0.99].high
+    assert bound.saving[0.99].value == pytest.approx(bound.figures["saving"].value)
+    assert by_label["all-device"].saving[0.99].value == -np.inf
+    assert verdict(half, 0.99).startswith("latency-bound serves 99% in time with ")
+
+
+def test_it_is_said_where_nobody_gets_there_and_what_could_be_asked_for(tmp_path: Path) -> None:
+    asked = suite(policies=("all-device",), reference="all-device")
+    slow: dict[str, object] = {"sla": {"standard": {"deadline_s": 2.0}, "fast": {"deadline_s": 1}}}
+    points = points_of(asked, SHORT | slow, False, print)[:1]
+
+    runner = Runner(Cache(tmp_path), 1)
+    (cell,) = play_all(points, runner, asked, 0, None, lambda _: lambda _: None)
+
+    words = verdict(cell, 0.99)
+    assert cell.attainable.value < 0.9
+    assert cell.effective[0.99] == pytest.approx(cell.attainable.value - 0.005)
+    assert words.startswith("Nobody serves 99% in time; ")
+    assert "is attainable" in words
+
+
+def test_a_precision_doubles_the_episodes_until_it_is_had(tmp_path: Path) -> None:
+    wide, played = judged(suite(), tmp_path)
+    loose, none = judged(suite(), tmp_path, precision=0.9)
+    tight, more = judged(suite(), tmp_path, precision=0.02)
+
+    assert (played, none) == (10, 0)
+    assert [cell.episodes for cell in loose] == [4, 4]
+    assert more > 0
+    for before, after in zip(wide, tight, strict=True):
+        assert within(after, 0.02)
+        assert after.episodes == before.episodes or not within(before, 0.02)
+
+
+def test_scenarios_come_together_as_an_interquartile_mean(tmp_path: Path) -> None:
+    asked = suite(scenarios=("sd-mobile", "future-phones"), loads={"half": Load(nominal=0.5)})
+    cells, _ = judged(asked, tmp_path)
+
+    rows = {row.label: row for row in across(cells, 0.99)["half"]}
+
+    savings = [
+        each.saving[0.99].value
+        for cell in cells
+        for each in cell.standings
+        if each.label == "latency-bound"
+    ]
+    assert rows["latency-bound"].saving.value == pytest.approx(np.mean(savings))
+    assert (rows["latency-bound"].reached, rows["latency-bound"].of) == (2, 2)
+    assert rows["all-device"].reached < 2
+    assert rows["all-cloud"].cost_saving.value == 0.0
+
+
+def test_overload_is_a_multiple_of_what_the_pool_can_serve() -> None:
+    scenario = load_scenario("sd-mobile")
+    world = under_load("sd-mobile", Load(capacity=1.1), {})
+    more = under_load("sd-mobile", Load(capacity=1.1), {"pool.count": 4})
+
+    assert world.load > scenario.load
+    assert more.load == pytest.approx(2 * world.load)
+    counted = [each.decisions - 2 * each.warmup for each in (scenario, world, more)]
+    assert counted[0] == counted[1] == counted[2]
+
+
+def test_the_shipped_suites_can_be_played() -> None:
+    for name in suite_names():
+        asked = load_suite(name)
+        points = points_of(asked, {}, False, print)
+
+        assert asked.reference in asked.policies
+        assert len(points) == len(asked.scenarios) * len(asked.loads)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{name: x}", "reference"),
+        (
+            "{name: x, reference: y, scenarios: [a], policies: [b], loads: {l: {}}}",
+            "either nominal",
+        ),
+        (
+            "{name: x, reference: y, scenarios: [a], policies: [b], loads: {l: {nominal: 1}}, "
+            "lookahead: {scenario: a, load: m}}",
+            "lookahead must name one of the scenarios",
+        ),
+    ],
+)
+def test_a_suite_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+
+    with pytest.raises(SuiteError, match=message):
+        load_suite(str(path))
