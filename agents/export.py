@@ -2,6 +2,7 @@
 
 python -m agents.export runs/x bundles/x
 python -m agents.export latency-bound bundles/lb --scenario sd-mobile
+python -m agents.export tuned:sd-mobile/joint-greedy+slack bundles/jg
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from agents.policy import Policy
 from agents.registry import PolicyError, make_policy
+from agents.tuned_files import MEASURED, read_tuned, tuned_path
 from splitenv import features
 from splitenv.actions import HOLD_LEVELS
 from splitenv.context import Context
@@ -71,7 +73,7 @@ def export(
     Parameters
     ----------
     training, evaluation
-        Where a learned policy comes from, and what it was measured to do; plain data.
+        Where a learned or tuned policy comes from, and what it was measured to do; plain data.
 
     Raises
     ------
@@ -262,7 +264,10 @@ def main(arguments: list[str] | None = None) -> None:
         "policy", help="folder of a training run, or a rule such as latency-bound+symphony"
     )
     parser.add_argument("bundle", type=Path, help="folder to write")
-    parser.add_argument("--scenario", help="of a rule, whose tables it is bound to; sd-mobile")
+    parser.add_argument(
+        "--scenario",
+        help="of a rule, whose tables it is bound to; what it was tuned for, or sd-mobile",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="override the scenario"
     )
@@ -288,8 +293,15 @@ def _export(options: argparse.Namespace) -> Manifest:
             raise PolicyError(f"run {folder} is exported for the scenario that it was trained on")
         return export(policy, scenario, options.bundle, training=training, evaluation=evaluation)
     policy = make_policy(options.policy)
-    scenario = load_scenario(options.scenario or DEFAULT_SCENARIO, overrides)
-    return export(policy, scenario, options.bundle)
+    kind, _, reference = options.policy.partition(":")
+    tuned = read_tuned(tuned_path(reference)) if kind == "tuned" else None
+    name = options.scenario or (tuned.scenario if tuned else DEFAULT_SCENARIO)
+    scenario = load_scenario(name, overrides)
+    if tuned is None:
+        return export(policy, scenario, options.bundle)
+    said = tuned.model_dump(mode="json")
+    measured = {key: said.pop(key) for key in MEASURED}
+    return export(policy, scenario, options.bundle, training=said, evaluation=measured)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 A spec is ``NAME`` or ``NAME:PARAMETER=VALUE,...`` for a rule, such as ``latency-bound:margin=0.1``;
 ``SPLIT+BATCHING`` or ``SPLIT+BATCHING:PARAMETER=VALUE,...`` for a pair, such as
-``latency-bound+symphony:margin=0.1,spare=1``; and ``ppo:PATH`` for a trained run. Specs in a list
-are separated by commas too: a part that reads ``PARAMETER=VALUE`` belongs to the policy before it.
+``latency-bound+symphony:margin=0.1,spare=1``; ``ppo:PATH`` for a trained run; and
+``tuned:SCENARIO/POLICY`` or ``tuned:PATH.yaml`` for a tuned rule. Specs in a list are separated by
+commas too: a part that reads ``PARAMETER=VALUE`` belongs to the policy before it.
 """
 
 from __future__ import annotations
@@ -169,7 +170,13 @@ def _load_trained(path: str) -> Policy:
         raise PolicyError(str(error)) from error
 
 
-BY_PATH: dict[str, Callable[[str], Policy]] = {"ppo": _load_trained}
+def _load_tuned(path: str) -> Policy:
+    from agents.tuned_files import load_tuned
+
+    return load_tuned(path)
+
+
+BY_PATH: dict[str, Callable[[str], Policy]] = {"ppo": _load_trained, "tuned": _load_tuned}
 """What is read from files: by the name before the colon, what makes the policy of a path."""
 
 
