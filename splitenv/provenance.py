@@ -20,6 +20,7 @@ LIBRARIES = (
     "numba",
     "numpy",
     "onnxruntime",
+    "optuna",
     "pyarrow",
     "sb3-contrib",
     "scipy",
