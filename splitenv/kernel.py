@@ -9,6 +9,7 @@ from splitenv import (
     actions,
     belief,
     boarding,
+    clairvoyance,
     compilation,
     dispatch,
     draws,
@@ -55,6 +56,7 @@ compiled = compilation.compile_modules(
     serving,
     boarding,
     simulation,
+    clairvoyance,
     shared=examples(),
     outlined=(
         "step",
@@ -87,3 +89,4 @@ compiled = compilation.compile_modules(
 
 reset: Callable[..., None] = compiled.reset
 step: Callable[..., None] = compiled.step
+foresee: Callable[..., None] = compiled.foresee

@@ -101,6 +101,11 @@ class Simulator:
         )
 
     @property
+    def handle(self) -> int:
+        """Address of what compiled code reads of this simulator; valid as long as it lives."""
+        return self._rows[0][0]
+
+    @property
     def record(self) -> Array:
         """Life of every request of the running or just ended episodes, shape (E, decisions)."""
         return self.truth.record
