@@ -62,7 +62,6 @@ BATCHINGS: dict[str, type[Batching]] = {
 NAMED_PAIRS: dict[str, str] = {
     "all-cloud+window": "TensorFlow Serving, nothing on the device",
     "all-cloud+preferred": "Triton, nothing on the device",
-    "all-cloud+symphony": "Symphony, nothing on the device",
     "neurosurgeon+aimd": "Neurosurgeon before Clipper",
     "edgent+fitted": "Edgent before BentoML: deadline first, blind to queues",
     "ip-ssa+slack": "planned alone, aligned to the batch that is forming",
@@ -72,6 +71,7 @@ NAMED_PAIRS: dict[str, str] = {
     "latency-bound+clockwork": "predictable batches, by deadline",
     "latency-bound+symphony": "as little cloud and as late as can be",
     "joint-greedy+slack": "split and hold at once",
+    "joint-greedy+symphony": "split by expected company, and as late as can be",
 }
 """The pairs that an evaluation runs by default, at most twelve, and what each stands for."""
 

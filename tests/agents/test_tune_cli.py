@@ -80,7 +80,7 @@ def test_a_file_that_is_up_to_date_stays(tmp_path: Path) -> None:
 def test_all_tunes_every_named_pair(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = {name: NAMED_PAIRS[name] for name in ("all-cloud+symphony", "joint-greedy+slack")}
+    pairs = {name: NAMED_PAIRS[name] for name in ("all-cloud+window", "joint-greedy+slack")}
     monkeypatch.setattr(tune, "NAMED_PAIRS", pairs)
 
     code = run(tmp_path, "--all", "--scenario", "sd-mobile", "--trials", "1", "--workers", "1")
