@@ -42,7 +42,7 @@ def test_it_writes_a_policy_that_evaluate_accepts(
     assert (tuned.trials, tuned.target, tuned.policy) == (3, 0.99, "latency-bound")
     with pytest.raises(SystemExit) as ended:
         evaluate.main([
-            "--scenario", "sd-mobile", "--set", "decisions=200", "--set", "load=0.8", "--json",
+            "--scenario", "sd-mobile", "--set", "decisions=200", "--set", "load=0.8", "--json", "-",
             "--episodes", "2", "--out", str(tmp_path), "--policies", f"tuned:{path}",
         ])  # fmt: skip
     assert ended.value.code == 0
