@@ -124,24 +124,16 @@ def run(
     if not specs:
         raise PolicyError("--policies names no policy")
     _check(scenario, suite, with_lookahead, records, points)
-    terminal = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    terminal = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, quiet=json == "-")
+    kept: dict[str, Path] = {}
     if suite is None and points == 1:
         assert scenario is not None
         chosen = load_scenario(scenario, overrides)
-        parquet = _record_files(records, specs) if records is not None else {}
+        kept = _record_files(records, specs) if records is not None else {}
         made = {spec: make_policy(spec) for spec in specs}
-        evaluations = compare(made, chosen, episodes or EPISODES, seed, parquet, precision)
-        played = len(evaluations[0].outcomes.tally.sums)
-        result = to_json(report.as_dict(evaluations, chosen, played, seed))
-        contents = {
-            out / "evaluation.json": result.encode(),
-            out / "evaluation.csv": report.as_csv(evaluations).encode(),
-            out / "evaluation.png": plot.png(evaluations, chosen, played),
-        }
-        if json != "-":
-            terminal.print(report.table(evaluations, chosen, played))
+        evaluations = compare(made, chosen, episodes or EPISODES, seed, kept, precision)
+        contents = _show_single(evaluations, chosen, seed, out, terminal)
     else:
-        parquet = {}
         asked = _suite(scenario, suite, specs if policies or scenario else [], points)
         if episodes is not None or suite is None:
             asked = asked.model_copy(update={"episodes": episodes or EPISODES})
@@ -155,15 +147,29 @@ def run(
             cache=cache or default_folder(),
         )
         contents = suite_command.files(cells, asked, result, out)
-        if json != "-":
-            suite_command.show(cells, asked, terminal)
+        suite_command.show(cells, asked, terminal)
+    written = contents[out / "evaluation.json"]
     if json == "-":
-        print(result, end="")
+        print(written.decode(), end="")
     elif json is not None:
-        contents[Path(json)] = result.encode()
+        contents[Path(json)] = written
     write_files(contents)
-    for path in [*contents, *parquet.values()]:
+    for path in [*contents, *kept.values()]:
         print(f"wrote {path}", file=sys.stderr)
+
+
+def _show_single(
+    evaluations: list[Evaluation], scenario: Scenario, seed: int, out: Path, terminal: Console
+) -> dict[Path, bytes]:
+    """Print the table of one scenario; return its files."""
+    episodes = len(evaluations[0].outcomes.tally.sums)
+    terminal.print(report.table(evaluations, scenario, episodes))
+    content = report.as_dict(evaluations, scenario, episodes, seed)
+    return {
+        out / "evaluation.json": to_json(content).encode(),
+        out / "evaluation.csv": report.as_csv(evaluations).encode(),
+        out / "evaluation.png": plot.png(evaluations, scenario, episodes),
+    }
 
 
 def _check(

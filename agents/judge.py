@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from agents.curves import Curve, area_between, cost_at, curve, effective_target, saving_at
-from agents.evaluation import description
+from agents.evaluation import CHUNK, description
 from agents.figures import attainment_by, breakdown, figures, latencies
 from agents.items import ATTAINABLE, Item, policy_of
 from agents.measures import Tally, join
 from agents.registry import PolicyError
 from agents.runner import Progress, Runner
 from agents.statistics import Floats, Interval, interquartile_mean, interval, ratio, resamples
-from agents.suite import Suite, settings_of, tuned_spec, under_load
+from agents.suite import Load, Suite, settings_of, tuned_spec, under_load
 from splitenv.context import Context
 from splitenv.scenario import Scenario
 from splitenv.tables import build_tables
@@ -54,17 +54,40 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Point:
-    """An operating point to be judged, and who plays there."""
+    """An operating point to be judged, and who plays there.
+
+    Attributes
+    ----------
+    scenario, load
+        What reports call it.
+    world
+        The scenario under that load.
+    episodes, most
+        That are played at first, and at most.
+    piece
+        Episodes of an item.
+    """
 
     scenario: str
     load: str
     world: Scenario
     sweeps: tuple[Sweep, ...]
+    episodes: int
+    most: int = MOST_EPISODES
+    piece: int = CHUNK
 
-    def items(self, first: int, episodes: int) -> list[Item]:
-        """Everything that has to be played for these episodes."""
+    def specs(self) -> list[str]:
+        """All that plays: what could be had, all-cloud, and every setting."""
         specs = [ATTAINABLE, ALL_CLOUD, *(spec for sweep in self.sweeps for spec in sweep.specs)]
-        return [Item(self.world, spec, first, episodes) for spec in dict.fromkeys(specs)]
+        return list(dict.fromkeys(specs))
+
+    def items(self, spec: str, first: int, episodes: int) -> list[Item]:
+        """The pieces in which a policy plays episodes ``first`` to ``first + episodes - 1``."""
+        last = first + episodes
+        return [
+            Item(self.world, spec, start, min(self.piece, last - start))
+            for start in range(first, last, self.piece)
+        ]
 
 
 @dataclass(frozen=True)
@@ -153,20 +176,36 @@ def points_of(suite: Suite, overrides: dict[str, object], lookahead: bool, say: 
     PolicyError, ScenarioError
         If something that the suite names cannot be used.
     """
-    at = suite.lookahead if lookahead else None
-    if lookahead and at is None:
-        raise PolicyError(f"suite {suite.name} names no operating point for --with-lookahead")
     points = []
     for scenario in suite.scenarios:
         for name, load in suite.loads.items():
             world = under_load(scenario, load, overrides)
-            specs = [ALL_CLOUD, *suite.policies]
-            if at and (at.scenario, at.load) == (scenario, name):
-                specs.append(at.policy)
-            sweeps = [_sweep(spec, world.name, load.points) for spec in dict.fromkeys(specs)]
-            fitting = [sweep for sweep in sweeps if _fits(sweep, world, name, say)]
-            points.append(Point(scenario, name, world, tuple(fitting)))
+            sweeps = _sweeps(suite.policies, world, load, name, say)
+            points.append(Point(scenario, name, world, sweeps, suite.episodes))
+    if lookahead:
+        points.append(_with_lookahead(suite, overrides, say))
     return points
+
+
+def _with_lookahead(suite: Suite, overrides: dict[str, object], say: Say) -> Point:
+    """The point at which the slow upper rival plays along: a piece of it is one episode."""
+    at = suite.lookahead
+    if at is None:
+        raise PolicyError(f"suite {suite.name} names no operating point for --with-lookahead")
+    load = suite.loads[at.load]
+    world = under_load(at.scenario, load, {**overrides, "decisions": at.decisions})
+    name = f"{at.load}, with {at.policy}"
+    sweeps = _sweeps((*suite.policies, at.policy), world, load, name, say)
+    return Point(at.scenario, name, world, sweeps, at.episodes, most=at.episodes, piece=1)
+
+
+def _sweeps(
+    policies: tuple[str, ...], world: Scenario, load: Load, name: str, say: Say
+) -> tuple[Sweep, ...]:
+    """Sweep all-cloud and the policies, those left out that do not fit the scenario."""
+    specs = dict.fromkeys((ALL_CLOUD, *policies))
+    sweeps = [_sweep(spec, world.name, load.points) for spec in specs]
+    return tuple(sweep for sweep in sweeps if _fits(sweep, world, name, say))
 
 
 def _sweep(spec: str, scenario: str, points: int) -> Sweep:
@@ -207,25 +246,28 @@ def play_all(
     progress
         Given a number of items to come, returns what to call with the number done.
     """
-    open_points = list(points)
-    order = {id(point): place for place, point in enumerate(open_points)}
+    points = list(points)
+    episodes = {place: point.episodes for place, point in enumerate(points)}
     judged: dict[int, Cell] = {}
-    episodes = suite.episodes
-    chunks = [(seed, episodes)]
-    while open_points:
-        items = [item for point in open_points for item in point.items(*chunks[-1])]
-        runner.run(items, progress(len(items)))
-        for point in open_points:
-            judged[order[id(point)]] = judge_point(point, runner, suite, chunks)
-        if precision is None:
-            break
-        open_points = [
-            point
-            for point in open_points
-            if 2 * episodes <= MOST_EPISODES and not within(judged[order[id(point)]], precision)
+    wanted = list(episodes)
+    while wanted:
+        items = [
+            item
+            for place in wanted
+            for spec in points[place].specs()
+            for item in points[place].items(spec, seed, episodes[place])
         ]
-        chunks.append((seed + episodes, episodes))
-        episodes *= 2
+        runner.run(items, progress(len(items)))
+        for place in wanted:
+            judged[place] = judge_point(points[place], runner, suite, seed, episodes[place])
+        wanted = [
+            place
+            for place in wanted
+            if precision is not None
+            and 2 * episodes[place] <= points[place].most
+            and not within(judged[place], precision)
+        ]
+        episodes |= {place: 2 * episodes[place] for place in wanted}
     return [judged[place] for place in sorted(judged)]
 
 
@@ -238,15 +280,14 @@ def within(cell: Cell, precision: float) -> bool:
     )
 
 
-def judge_point(point: Point, runner: Runner, suite: Suite, chunks: list[tuple[int, int]]) -> Cell:
-    """Judge the policies at one point by the episodes of some chunks (first, how many)."""
+def judge_point(point: Point, runner: Runner, suite: Suite, seed: int, episodes: int) -> Cell:
+    """Judge the policies at one point by these episodes."""
 
     def tally_of(spec: str) -> Tally:
-        return join([runner.load(Item(point.world, spec, *chunk)) for chunk in chunks])
+        return join([runner.load(item) for item in point.items(spec, seed, episodes)])
 
     stream = zlib.crc32(f"{point.scenario} {point.load}".encode())
-    episodes = sum(count for _, count in chunks)
-    weights = resamples(episodes, chunks[0][0], stream)
+    weights = resamples(episodes, seed, stream)
     could = tally_of(ATTAINABLE)
     attainable = ratio(could.of("in_time"), could.of("requests"), weights)
     effective = {target: effective_target(target, attainable.value) for target in suite.targets}
@@ -334,11 +375,11 @@ class Across:
 
 
 def across(cells: list[Cell], target: float) -> dict[str, tuple[Across, ...]]:
-    """Put the scenarios of each load together, for every policy that played in all of them."""
+    """Put the scenarios of each load together, for the policies that played in all of them."""
     loads: dict[str, list[Cell]] = {}
     for cell in cells:
         loads.setdefault(cell.point.load, []).append(cell)
-    return {load: _across(of, target) for load, of in loads.items()}
+    return {load: _across(of, target) for load, of in loads.items() if len(of) > 1}
 
 
 def _across(cells: list[Cell], target: float) -> tuple[Across, ...]:

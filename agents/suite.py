@@ -59,11 +59,16 @@ class Load(Frozen):
 
 
 class Lookahead(Frozen):
-    """The operating point at which the slow upper rival plays along, if asked for."""
+    """The operating point at which the slow upper rival plays along, if asked for.
+
+    All policies play there once more, in as few and short episodes as it has time for.
+    """
 
     policy: str = "lookahead"
     scenario: str
     load: str
+    episodes: Annotated[int, Field(ge=1)] = 8
+    decisions: Annotated[int, Field(ge=1)] = 512
 
 
 class Suite(Frozen):

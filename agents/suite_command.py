@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents.command_line import InterruptedRunError
 from agents.curve_plot import curve_png
 from agents.items import Cache
-from agents.judge import MOST_EPISODES, Cell, across, play_all, points_of, within
+from agents.judge import Cell, across, play_all, points_of, within
 from agents.runner import Runner
 from agents.suite import Suite
 from agents.suite_report import across_table, as_csv, as_dict, cell_table
@@ -56,7 +56,7 @@ def judge_suite(
         if precision is not None and not within(cell, precision):
             _say(
                 f"{cell.point.scenario}, {cell.point.load}: {cell.episodes} episodes, no more than "
-                f"{MOST_EPISODES} are played, and an interval is still wider than {precision:g}"
+                f"{cell.point.most} are played, and an interval is still wider than {precision:g}"
             )
     return cells, to_json(as_dict(cells, suite, overrides, seed, precision))
 
@@ -92,12 +92,11 @@ def _say(words: str) -> None:
 
 
 def show(cells: list[Cell], suite: Suite, terminal: Console) -> None:
-    """Print a table a cell, and one a load if there are several scenarios."""
+    """Print a table a cell, and one a load that several scenarios are under."""
     for cell in cells:
         terminal.print(cell_table(cell, suite.targets[0]))
-    if len(suite.scenarios) > 1:
-        for load, rows in across(cells, suite.targets[0]).items():
-            terminal.print(across_table(rows, load, suite.targets[0]))
+    for load, rows in across(cells, suite.targets[0]).items():
+        terminal.print(across_table(rows, load, suite.targets[0]))
 
 
 def files(cells: list[Cell], suite: Suite, json: str, out: Path) -> dict[Path, bytes]:

@@ -12,8 +12,18 @@ from agents.heuristics.fixed import AllCloud
 from agents.items import Cache, Item, policy_of
 from agents.judge import Cell, across, play_all, points_of, within
 from agents.policy import Parameter
+from agents.registry import PolicyError
 from agents.runner import Runner
-from agents.suite import Load, Suite, SuiteError, load_suite, settings_of, suite_names, under_load
+from agents.suite import (
+    Load,
+    Lookahead,
+    Suite,
+    SuiteError,
+    load_suite,
+    settings_of,
+    suite_names,
+    under_load,
+)
 from agents.suite_report import as_dict, verdict
 from splitenv.scenario import load_scenario
 
@@ -76,7 +86,8 @@ def test_one_process_and_two_find_the_same(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    items = points_of(suite(), SHORT, False, print)[1].items(0, 4)
+    point = points_of(suite(), SHORT, False, print)[1]
+    items = [item for spec in point.specs() for item in point.items(spec, 0, 4)]
     runner = Runner(Cache(tmp_path), 1)
 
     def stop(_: int) -> None:
@@ -234,6 +245,34 @@ def test_a_precision_doubles_the_episodes_until_it_is_had(tmp_path: Path) -> Non
     for before, after in zip(wide, tight, strict=True):
         assert within(after, 0.02)
         assert after.episodes == before.episodes or not within(before, 0.02)
+
+
+def test_the_slow_rival_plays_along_at_one_point_in_fewer_and_shorter_episodes() -> None:
+    at = Lookahead(
+        policy="neurosurgeon", scenario="sd-mobile", load="half", episodes=3, decisions=256
+    )
+
+    *others, point = points_of(suite(lookahead=at), SHORT, True, print)
+
+    assert len(others) == 2
+    assert all("neurosurgeon" not in other.specs() for other in others)
+    assert point.specs()[-1] == "neurosurgeon"
+    assert point.world.decisions == 256
+    assert point.world.load == others[0].world.load
+    assert [item.first for item in point.items("neurosurgeon", 0, point.episodes)] == [0, 1, 2]
+
+
+def test_a_suite_without_a_point_for_the_slow_rival_cannot_have_it() -> None:
+    with pytest.raises(PolicyError, match="suite toy names no operating point"):
+        points_of(suite(), SHORT, True, print)
+
+
+def test_many_episodes_are_played_in_pieces() -> None:
+    point = points_of(suite(), SHORT, False, print)[0]
+
+    pieces = [(item.first, item.episodes) for item in point.items("all-cloud", 5, 70)]
+
+    assert pieces == [(5, 32), (37, 32), (69, 6)]
 
 
 def test_scenarios_come_together_as_an_interquartile_mean(tmp_path: Path) -> None:
