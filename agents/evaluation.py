@@ -190,6 +190,7 @@ def run_episodes(
 def play(policy: Policy, simulator: Simulator, seeds: Array) -> None:
     """Run one whole episode in every row of ``simulator``, each from its own seed."""
     policy.bind(Context(simulator.tables))
+    policy.attach(simulator)
     simulator.seed(seeds)
     simulator.reset()
     for _ in range(simulator.settings.length):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.lookahead import Lookahead
 from agents.policy import Policy
 from agents.registry import PolicyError, make_policy
 from agents.tuned_files import MEASURED, read_tuned, tuned_path
@@ -78,13 +79,18 @@ def export(
     Raises
     ------
     BundleError
-        If the folder cannot be written, the exported policy decides otherwise than this one, or
-        the scenario serves continuously, which the runtime scheduler does not follow yet.
+        If the folder cannot be written, the exported policy decides otherwise than this one or
+        needs the simulator, or the scenario serves continuously, which the runtime scheduler does
+        not follow yet.
     """
     if scenario.serving != "batch":
         raise BundleError(
             f"scenario {scenario.name}: serving is {scenario.serving}; the runtime scheduler "
             "follows batch serving only, so that is what a bundle can be made for"
+        )
+    if isinstance(policy, Lookahead):
+        raise BundleError(
+            "lookahead rolls the simulator forward, and production has none; export its base rule"
         )
     scenario = policy.under(scenario)
     tables = build_tables(scenario)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from splitenv.context import Context
     from splitenv.parts import Dispatch
     from splitenv.scenario import Scenario
+    from splitenv.simulator import Simulator
 
 Observations = npt.NDArray[np.float32]
 Masks = npt.NDArray[np.bool_]
@@ -140,6 +141,14 @@ class Policy(Tunable, ABC):
         Per-environment state, if any, starts anew.
         """
         self.context = context
+
+    def attach(self, simulator: Simulator) -> None:
+        """See the simulator that it will play in; row k of it is row k of every :meth:`act`.
+
+        Called after :meth:`bind`, where there is one: in evaluations, never in production. For
+        planners that roll forward from its state (see :mod:`agents.lookahead`); the others need
+        nothing of it.
+        """
 
     @abstractmethod
     def act(self, observations: Observations, masks: Masks) -> Actions:

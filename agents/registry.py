@@ -26,6 +26,7 @@ from agents.heuristics.neurosurgeon import Neurosurgeon
 from agents.heuristics.pair import SEPARATOR, Pair
 from agents.heuristics.random_choice import RandomChoice
 from agents.heuristics.threshold import Threshold
+from agents.lookahead import Lookahead
 from agents.policy import Policy, Tunable
 
 ENTRY_POINTS = "splitenv.policies"
@@ -44,6 +45,9 @@ RULES: dict[str, type[Policy]] = {
     "joint-greedy": JointGreedy,
 }
 """The rules of this package; pyproject.toml names the same ones as entry points."""
+
+PLANNERS: dict[str, type[Policy]] = {"lookahead": Lookahead}
+"""Rivals that need the simulator: for evaluations, not for the runtime, and in no pair."""
 
 BATCHINGS: dict[str, type[Batching]] = {
     "none": batching.Alone,
@@ -106,8 +110,14 @@ def make_rule(name: str, values: Mapping[str, float] | None = None) -> Policy:
         If there is none of that name, or a value is not accepted.
     """
     split, separator, batched = name.partition(SEPARATOR)
-    accepted = [*RULES, f"SPLIT{SEPARATOR}BATCHING", *(f"{kind}:PATH" for kind in BY_PATH)]
-    rule = RULES.get(split) or _rule_of_a_plugin(split)
+    accepted = [
+        *RULES,
+        *PLANNERS,
+        f"SPLIT{SEPARATOR}BATCHING",
+        *(f"{kind}:PATH" for kind in BY_PATH),
+    ]
+    planner = None if separator else PLANNERS.get(name)
+    rule = planner or RULES.get(split) or _rule_of_a_plugin(split)
     if rule is None:
         raise _unknown("policy", split, RULES, accepted)
     if separator and batched not in BATCHINGS:

@@ -14,6 +14,7 @@ from splitenv import (
     dispatch,
     draws,
     features,
+    futures,
     heap,
     iterations,
     physics,
@@ -57,6 +58,7 @@ compiled = compilation.compile_modules(
     boarding,
     simulation,
     clairvoyance,
+    futures,
     shared=examples(),
     outlined=(
         "step",
@@ -65,6 +67,7 @@ compiled = compilation.compile_modules(
         "_finish",
         "clear",
         "new_episode",
+        "open_streams",
         "_change_rate",
         "draw_client",
         "next_boundary",
@@ -83,6 +86,11 @@ compiled = compilation.compile_modules(
         "drop",
         "drop_late",
         "throttled",
+        "imagine",
+        "disagreement",
+        "_forget",
+        "_forget_uploads",
+        "_redraw_arrivals",
     ),
 )
 """Compiled twins of the plain functions, by name."""

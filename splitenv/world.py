@@ -36,7 +36,6 @@ def new_episode(settings: Settings, truth: Truth, env: int, stagger: bool) -> in
     world = truth.world[env]
     world.episode += 1
     key = mix(world.seed + _GOLDEN * np.uint64(world.episode))
-    world.key = key
     world.index = 0
     world.decisions = 0
     world.length = settings.length
@@ -51,6 +50,20 @@ def new_episode(settings: Settings, truth: Truth, env: int, stagger: bool) -> in
     world.phase_end = settings.phase_dwell[world.phase] * exponential(stream(key, draws.DWELL), 0)
     world.rate_until = 0.0
     world.replay_from = int(uniform(stream(key, draws.REPLAY), 0) * settings.replay.shape[0])
+    open_streams(truth, env, key)
+    world.next_client = who_asks(settings, truth, env, 0)
+    world.done = 0
+    world.overflow = 0
+    world.paid_gpu = 0.0
+    world.paid_violation = 0.0
+    spread = settings.gpus[1] - settings.gpus[0] + 1
+    return settings.gpus[0] + int(uniform(stream(key, draws.GPUS), 0) * spread)
+
+
+def open_streams(truth: Truth, env: int, key: np.uint64) -> None:
+    """Draw from now on with this key."""
+    world = truth.world[env]
+    world.key = key
     world.gaps = stream(key, draws.GAP)
     world.clients = stream(key, draws.CLIENT)
     world.jobs = stream(key, draws.JOB)
@@ -60,13 +73,6 @@ def new_episode(settings: Settings, truth: Truth, env: int, stagger: bool) -> in
     world.rate_reports = stream(key, draws.RATE_REPORT)
     world.uplinks = stream(key, draws.UPLINK)
     world.downlinks = stream(key, draws.DOWNLINK)
-    world.next_client = who_asks(settings, truth, env, 0)
-    world.done = 0
-    world.overflow = 0
-    world.paid_gpu = 0.0
-    world.paid_violation = 0.0
-    spread = settings.gpus[1] - settings.gpus[0] + 1
-    return settings.gpus[0] + int(uniform(stream(key, draws.GPUS), 0) * spread)
 
 
 def next_arrival(settings: Settings, truth: Truth, env: int, now: float) -> float:
