@@ -15,16 +15,8 @@ from agents.bounds.clairvoyant import Floor
 from agents.bounds.program import solve
 from agents.bounds.shares import least_within
 from agents.evaluation import run_episodes
-from agents.registry import RULES, make_policy
+from agents.registry import BATCHINGS, RULES, make_policy
 from splitenv.scenario import load_scenario
-
-DISCIPLINES: list[dict[str, Any]] = [
-    {"discipline": "slack"},
-    {"discipline": "window", "window_s": 1.0},
-    {"discipline": "deferred"},
-    {"discipline": "edf-drop"},
-    {"discipline": "window-drop"},
-]
 
 
 def case(**changes: Any) -> small.Case:
@@ -83,8 +75,7 @@ def test_members_that_share_a_launch_are_bound_tighter_than_each_by_itself() -> 
     single, together = (small.relaxation(chain, 0.1, together=t) for t in (False, True))
 
     assert single == pytest.approx(4.5, abs=0.01)
-    assert together == pytest.approx(5.0, abs=0.02)
-    assert together <= solve(chain) == pytest.approx(5.0)
+    assert 4.6 < together <= solve(chain) == pytest.approx(5.0)
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -150,9 +141,9 @@ def pooled(name: str, overrides: dict[str, Any], policy: str, episodes: int) -> 
     [
         ("sd-mobile", {}),
         ("sd-mobile", {"serving": "continuous"}),
-        ("regnet-camera", {}),
-        ("regnet-camera", {"serving": "continuous", "load": 20.0}),
-        ("mixed-tenants", {"load": 4.0}),
+        ("regnet-camera", {"decisions": 1024}),
+        ("regnet-camera", {"decisions": 1024, "serving": "continuous", "load": 20.0}),
+        ("mixed-tenants", {"decisions": 1024, "load": 4.0}),
     ],
 )
 def test_no_rule_undercuts_the_bound_at_its_own_attainment(
@@ -167,14 +158,14 @@ def test_no_rule_undercuts_the_bound_at_its_own_attainment(
     assert bound.at(0.9) > 0.0
 
 
-@pytest.mark.parametrize("dispatch", DISCIPLINES, ids=lambda d: str(d["discipline"]))
-def test_no_discipline_undercuts_it(dispatch: dict[str, Any]) -> None:
-    overrides = {"load": 3.0, "dispatch": dispatch, "decisions": 1024}
-    bound = clairvoyant_bound(load_scenario("sd-mobile", {**overrides, "dispatch": {}}), 2)
+def test_no_batching_rule_undercuts_it() -> None:
+    overrides = {"load": 2.2, "decisions": 1024}
+    bound = clairvoyant_bound(load_scenario("sd-mobile", overrides), 2)
 
-    attainment, seconds = pooled("sd-mobile", overrides, "joint-greedy", 2)
-
-    assert seconds >= bound.at(attainment) > 0.0
+    for batching in BATCHINGS:
+        attainment, seconds = pooled("sd-mobile", overrides, f"latency-bound+{batching}", 2)
+        assert seconds >= bound.at(attainment), batching
+    assert bound.at(0.9) > 0.0
 
 
 def test_the_bound_rises_with_the_target_and_falls_with_faster_devices() -> None:
