@@ -49,7 +49,7 @@ TRAINING_SEEDS = 1 << 60
 VALIDATION_SEEDS = 1 << 61
 """First seeds: above any that a user types to evaluate, below those of agents.monitor.HELD_OUT."""
 
-FIRST, LAST = 32, 128
+FIRST, LAST = 24, 96
 """Training episodes that every setting plays, and that those play which are not pruned."""
 
 KEPT = 1 / 3
@@ -58,11 +58,11 @@ KEPT = 1 / 3
 BATCH = 4
 """Trials that are asked before any of them is told; whatever the number of processes."""
 
-PRECISION = 0.0005
-VALIDATION = (256, 1024)
+PRECISION = 0.001
+VALIDATION = (128, 512)
 """Validation episodes: at least, and at most if the precision needs more."""
 
-FINALISTS = 6
+FINALISTS = 4
 """Settings that are validated at once; twice as many again while none of them has the target."""
 
 DIGITS = 4
