@@ -118,10 +118,10 @@ def test_validation_plays_on_until_the_attainment_is_known(
     scenario: Scenario, tmp_path: Path
 ) -> None:
     sure = ask(scenario, tmp_path / "sure", world(lambda _: 0.004, noise=0.003), trials=4)
-    vague = ask(scenario, tmp_path / "vague", world(lambda _: 0.006, noise=0.006), trials=4)
+    vague = ask(scenario, tmp_path / "vague", world(lambda _: 0.006, noise=0.01), trials=4)
 
-    assert sure.seeds.validation == (tuning.VALIDATION_SEEDS, 256)
-    assert vague.seeds.validation == (tuning.VALIDATION_SEEDS, 1024)
+    assert sure.seeds.validation == (tuning.VALIDATION_SEEDS, 128)
+    assert vague.seeds.validation == (tuning.VALIDATION_SEEDS, 512)
     assert sure.within <= tuning.PRECISION
     assert vague.within <= tuning.PRECISION
 
