@@ -179,7 +179,7 @@ def test_a_request_that_meets_nobody_takes_as_long_as_alone() -> None:
         np.testing.assert_allclose(record["complete"] - record["arrival"], latency, rtol=1e-9)
 
 
-@pytest.mark.parametrize("spec", ["all-cloud", "all-device", "joint-greedy", "nhourlyurgeon"])
+@pytest.mark.parametrize("spec", ["all-cloud", "all-device", "joint-greedy", "neurosurgeon"])
 @pytest.mark.parametrize("name", ["sd-mobile", "regnet-camera", "mixed-tenants"])
 def test_no_request_is_answered_before_the_best_it_could_get_alone(name: str, spec: str) -> None:
     scenario = load_scenario(name, {"decisions": 600})
@@ -195,7 +195,7 @@ def test_the_attainable_tally_is_above_every_policys_in_every_group() -> None:
     scenario = load_scenario("regnet-camera", {"decisions": 800})
     could = attainable(scenario, np.arange(3))
 
-    for spec in ("all-cloud", "latency-bound", "nhourlyurgeon"):
+    for spec in ("all-cloud", "latency-bound", "neurosurgeon"):
         did = tally(played(spec, scenario))
         assert could.groups == did.groups
         column = QUANTITIES.index("requests")
