@@ -32,7 +32,8 @@ from rich.table import Table
 from agents.command_line import run_app
 from agents.policy import Policy
 from agents.registry import PolicyError, make_rule
-from agents.tasks import Floats, Measured, Run, Setting, Task, cores, measure_all, processes
+from agents.runner import cores
+from agents.tasks import Floats, Measured, Run, Setting, Task, measure_all, processes
 from agents.tuned_files import FOLDER, Tuned, read_tuned, world_digest
 from splitenv import scenario as scenarios
 from splitenv.files import write_text

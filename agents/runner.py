@@ -82,9 +82,9 @@ class Runner:
                 _run(self.cache, key, item)
                 yield
             return
-        _compile(next(iter(missing.values())).scenario)
+        compile_kernel(next(iter(missing.values())).scenario)
         pool = ProcessPoolExecutor(
-            self.processes, multiprocessing.get_context("spawn"), initializer=_start
+            self.processes, multiprocessing.get_context("spawn"), initializer=start_worker
         )
         try:
             futures = [pool.submit(_run, self.cache, key, item) for key, item in missing.items()]
@@ -106,13 +106,13 @@ def _run(cache: Cache, key: str, item: Item) -> Tally:
     return made
 
 
-def _start() -> None:
+def start_worker() -> None:
     """Leave an interruption to the parent, and the other cores to the other processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _compile(scenario: Scenario) -> None:
+def compile_kernel(scenario: Scenario) -> None:
     """Compile the kernel before the processes start, who would each do it at the same time."""
     simulator = Simulator(scenario, 1)
     simulator.seed([0])

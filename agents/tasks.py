@@ -6,10 +6,9 @@ Work is cut into picklable tasks, so that it may run here or in a pool of proces
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
@@ -17,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.evaluation import play
-from agents.registry import make_rule
+from agents.registry import PolicyError, make_rule
+from agents.runner import compile_kernel, start_worker
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 
@@ -139,37 +139,33 @@ def join(parts: Sequence[Measured]) -> Measured:
     return Measured(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @contextmanager
 def processes(count: int) -> Iterator[Run]:
-    """Start ``count`` processes that carry tasks out; one is this process itself.
+    """Start ``count`` processes that carry tasks out; one is this process alone.
 
-    They leave Ctrl-C to this one. Its kernel is compiled first, so that they find it in the cache.
+    They leave Ctrl-C to this one, and find the kernel in the cache.
+
+    Raises
+    ------
+    PolicyError
+        If one of them dies.
     """
     if count == 1:
         yield here
         return
-    _compile_kernel()
+    compile_kernel(load_scenario("sd-mobile"))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts)
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=start_worker)
+
+    def carry_out(tasks: Sequence[Task]) -> list[Measured]:
+        try:
+            return list(pool.map(measure, tasks))
+        except BrokenProcessPool as error:
+            raise PolicyError(
+                "a process died, perhaps for want of memory; the same command goes on"
+            ) from error
+
     try:
-        yield lambda tasks: list(pool.map(measure, tasks))
+        yield carry_out
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _compile_kernel() -> None:
-    simulator = Simulator(load_scenario("sd-mobile"), 1)
-    simulator.seed([0])
-    simulator.reset()
-    simulator.step(np.zeros(1, np.int64))
-
-
-def _leave_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

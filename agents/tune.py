@@ -97,14 +97,20 @@ def _questions(
     policies: Sequence[str], scenarios: Sequence[Scenario], target: float | None, trials: int
 ) -> list[Question]:
     try:
-        from agents.tuning import Question
+        from agents.tuning import Question, reachable
     except ModuleNotFoundError as error:
         raise PolicyError(f"tuning needs {error.name}: pip install splitenv[tune]") from error
-    questions = [
-        Question(policy, scenario, strictest(scenario) if target is None else target, trials)
-        for scenario in scenarios
-        for policy in policies
-    ]
+    questions = []
+    for scenario in scenarios:
+        asked = strictest(scenario) if target is None else target
+        sought = reachable(scenario, asked)
+        if sought < asked:
+            print(
+                f"{scenario.name}: nobody can have {100 * asked:g}% in time, "
+                f"{100 * sought:g}% is sought",
+                file=sys.stderr,
+            )
+        questions += [Question(policy, scenario, sought, trials) for policy in policies]
     for question in questions:
         if not question.parameters:
             print(f"{question.policy} has no parameters: it is measured as it is", file=sys.stderr)
@@ -126,7 +132,8 @@ def tune_all(
     typer.Exit
         After Ctrl-C, with the exit code that a shell expects.
     """
-    from agents.tasks import cores, processes
+    from agents.runner import cores
+    from agents.tasks import processes
 
     count = workers or cores()
     stop = Event()

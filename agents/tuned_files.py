@@ -54,7 +54,7 @@ class Tuned(Frozen):
     study
         Digest of the question: all that the answer depends on but the number of trials.
     target
-        Attainment asked for.
+        Attainment sought: less than was asked for where nobody could have that.
     reached
         Whether it is had: the lower end of the attainment's 95% interval is no less.
     attainment, within

@@ -30,12 +30,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from agents.curves import effective_target
+from agents.measures import attainable
 from agents.policy import Parameter
 from agents.registry import make_rule
 from agents.tasks import Measured, Run, Setting, here, join, measure_all
@@ -73,7 +76,15 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a study: the values of a rule's parameters for a scenario and a target."""
+    """What is asked of a study: the values of a rule's parameters for a scenario and a target.
+
+    Attributes
+    ----------
+    target
+        Attainment to have.
+    trials
+        Settings to try.
+    """
 
     policy: str
     scenario: Scenario
@@ -90,6 +101,13 @@ Values = tuple[tuple[str, float], ...]
 Outcome = list[list[float]]
 """GPU cost and attainment after the first episodes and, if not pruned, after all."""
 Played = dict[Values, Outcome]
+
+
+def reachable(scenario: Scenario, target: float) -> float:
+    """Return what can be asked for: the target, or a little under what anybody could have."""
+    could = attainable(scenario, TRAINING_SEEDS + np.arange(FIRST))
+    share = could.of("in_time").sum() / could.of("requests").sum()
+    return round(effective_target(target, float(share)), 4)
 
 
 def study_digest(question: Question, run: Run = here) -> str:
