@@ -30,6 +30,9 @@ from agents.suite_report import percent, verdict
 
 Spots = list[tuple[float, float]]
 
+FEW = 5.0
+"""Violations, in percent, above which nothing is near a target and a logarithm only crowds."""
+
 
 def curve_png(cell: Cell, targets: tuple[float, ...]) -> bytes:
     """Draw a cell; return the PNG."""
@@ -39,24 +42,30 @@ def curve_png(cell: Cell, targets: tuple[float, ...]) -> bytes:
     axes = figure.add_subplot()
     most = max(y for each in cell.standings for _, y in _spots(each, 1.0))
     unit = 1.0 if most >= 0.1 else 1e-3
+    violations = [x for each in cell.standings for x, _ in _spots(each, unit)]
+    linear = min(violations) > FEW
     trade_off_axes(
         axes,
-        most_violations=max(x for each in cell.standings for x, _ in _spots(each, unit)),
+        most_violations=max(violations),
         most_seconds=most / unit,
         unit=unit,
         measure="priced GPU" if len(cell.point.world.pool.types) > 1 else "GPU",
+        linear=linear,
     )
-    _mark_targets(axes, targets)
+    mark_target(axes, targets[0])
+    if not linear:
+        _mark_targets(axes, targets[1:])
     for each in cell.standings:
         _draw(axes, each, unit)
     words = verdict(cell, targets[0]).partition("; level")[0].partition(". ")[0]
     heading(canvas, words, 0.95, size=13, weight="bold", color=INK)
     about = (
         f"{cell.point.world.title}, {cell.point.world.load:.3g} requests/s ({cell.point.load}), "
-        f"{percent(round(cell.attainable.value, 4))} attainable. {cell.episodes} episodes. "
-        "A line is a policy swept over its knob, large: its own setting. Lower left is better."
+        f"{percent(round(cell.attainable.value, 4))} attainable, {cell.episodes} episodes"
     )
     heading(canvas, about, 0.91, size=9.5, color="#555555")
+    how = "A line is a policy swept over its knob; large: its own setting. Lower left is better."
+    heading(canvas, how, 0.88, size=9.5, color="#555555")
     _label(canvas, axes, cell, unit)
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
@@ -77,9 +86,8 @@ def _own(each: Standing, unit: float) -> tuple[float, float]:
 
 
 def _mark_targets(axes: Axes, targets: tuple[float, ...]) -> None:
-    """Shade what the first target allows, and draw a line for each."""
-    mark_target(axes, targets[0])
-    for target in targets[1:]:
+    """Draw a line for each further target."""
+    for target in targets:
         allowed = 100 * (1 - target)
         axes.axvline(allowed, color="#c4c4c4", linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
         axes.annotate(
@@ -109,7 +117,7 @@ def _draw(axes: Axes, each: Standing, unit: float) -> None:
 
 def _label(canvas: Any, axes: Axes, cell: Cell, unit: float) -> None:
     """Write each policy's label beside its own setting, where it covers no point or label."""
-    canvas.draw()
+    canvas.figure.draw_without_rendering()
     measure = renderer(canvas)
     taken = [text.get_window_extent(measure) for text in axes.texts]
     for each in cell.standings:

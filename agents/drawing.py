@@ -75,7 +75,13 @@ def marker(name: str) -> str:
 
 
 def trade_off_axes(
-    axes: Axes, *, most_violations: float, most_seconds: float, unit: float, measure: str = "GPU"
+    axes: Axes,
+    *,
+    most_violations: float,
+    most_seconds: float,
+    unit: float,
+    measure: str = "GPU",
+    linear: bool = False,
 ) -> None:
     """Set scales: violations linear up to 0.1%, then logarithmic, so that 0 has a place.
 
@@ -89,19 +95,25 @@ def trade_off_axes(
         Seconds that the vertical axis counts in: 1 or 1/1000.
     measure
         Words for what kind of seconds they are.
+    linear
+        Violations linear throughout, where all have many.
     """
-    axes.set_xscale("symlog", linthresh=LINEAR_BELOW, linscale=0.6)
-    right = min(100.0, max(2.0, 1.8 * most_violations))
-    axes.set_xlim(-0.02, right if right < 100 else 112)
-    axes.xaxis.set_major_locator(FixedLocator(TICKS))
-    axes.xaxis.set_minor_locator(
-        FixedLocator([m * 10.0**e for e in (-1, 0, 1) for m in range(2, 10)])
-    )
+    if linear:
+        axes.set_xlim(0.0, 101.0)
+        axes.set_xlabel("requests answered late or never", color=INK)
+    else:
+        axes.set_xscale("symlog", linthresh=LINEAR_BELOW, linscale=0.6)
+        right = min(100.0, max(2.0, 1.8 * most_violations))
+        axes.set_xlim(-0.02, right if right < 100 else 112)
+        axes.xaxis.set_major_locator(FixedLocator(TICKS))
+        axes.xaxis.set_minor_locator(
+            FixedLocator([m * 10.0**e for e in (-1, 0, 1) for m in range(2, 10)])
+        )
+        axes.set_xlabel("requests answered late or never (log scale above 0.1%)", color=INK)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}%"))
     axes.yaxis.set_minor_locator(NullLocator())
     top = most_seconds or 1.0
     axes.set_ylim(-0.04 * top, 1.15 * top)
-    axes.set_xlabel("requests answered late or never (log scale above 0.1%)", color=INK)
     seconds = "seconds" if unit == 1.0 else "milliseconds"
     axes.set_ylabel(f"{measure} {seconds} per request", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -114,15 +126,16 @@ def trade_off_axes(
 def mark_target(axes: Axes, goal: float) -> None:
     """Mark the violations that the SLA allows."""
     allowed = 100 * (1 - goal)
+    log = axes.get_xscale() != "linear"
     axes.axvspan(axes.get_xlim()[0], allowed, color="#f3f7f3", zorder=0, linewidth=0)
     axes.axvline(allowed, color=FAINT, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         f"promised: {100 * goal:g}% in time",
         (allowed, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(-5, -4),
+        xytext=(-5 if log else 5, -4),
         textcoords="offset points",
-        ha="right",
+        ha="right" if log else "left",
         va="top",
         size=8.5,
         color="#666666",

@@ -153,8 +153,9 @@ class Cell:
         labels = []
         for other in self.standings:
             if other is not best and np.isfinite(other.saving[target].value):
-                more = interval(best.savings[target] - other.savings[target], self.episodes)
-                if not more.low > 0.0:
+                with np.errstate(invalid="ignore"):  # of resamples where neither gets there
+                    more = best.savings[target] - other.savings[target]
+                if not interval(more, self.episodes).low > 0.0:
                     labels.append(other.label)
         return labels
 

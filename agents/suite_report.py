@@ -68,11 +68,10 @@ def _goodput(cell: Cell) -> str:
     """What matters where nobody keeps the promise: who brings most requests home in time."""
     most = max(cell.standings, key=lambda each: each.figures["goodput"].value)
     cloud = next(each for each in cell.standings if each.label == ALL_CLOUD)
-    return (
-        f". Of {cell.point.world.load:.3g} requests/s, {most.label} serves "
-        f"{most.figures['goodput'].value:.3g} in time, all-cloud "
-        f"{cloud.figures['goodput'].value:.3g}"
-    )
+    words = f". In time per second: {most.label} {most.figures['goodput'].value:.3g}"
+    if most is not cloud:
+        words += f", all-cloud {cloud.figures['goodput'].value:.3g}"
+    return words
 
 
 def ranked(cell: Cell, target: float) -> list[Standing]:
