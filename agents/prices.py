@@ -2,7 +2,7 @@
 
 A violation costs what the best tuned rule would have to spend to avoid one: minus the slope, at the
 target attainment and the scenario's load, of its curve of GPU cost against violations. Then the
-rule that just has the target is also the one of least cost, and no other one gains by missing it.
+setting that just has the target is also the one of least cost: missing it gains nothing.
 
 The curve: the rule's aggressiveness swept around where the target is, the other parameters as
 they were tuned, the same episodes for every value, none of them seen by tuning. The slope: of the
@@ -55,6 +55,9 @@ WINDOW, LEAST_WINDOW = 0.5, 0.1
 """Half of the regression's window, and the least accepted, over the target's violations."""
 
 RESAMPLES = 1000
+TRIED = 3
+"""Rules that are asked for a price at most."""
+
 WIDEST = 0.5
 """Half an interval over the price, above which the price counts as not determined."""
 
@@ -135,39 +138,56 @@ def _file(name: str) -> Path:
 
 
 def price(scenario: Scenario, folder: Path, run: Run) -> Price:
-    """Compute the price of a violation from the tuned rules in ``folder``."""
-    rule, reason = best_rule(scenario, folder)
-    if rule is None:
+    """Compute the price of a violation from the tuned rules in ``folder``.
+
+    Where the best rule's curve ends too near the target for a slope, the next best is asked.
+    """
+    rules, reason = best_rules(scenario, folder)
+    if not rules:
         return Price(reason=reason)
+    found = [price_of(rules[0], scenario, run)]
+    for rule in rules[1:TRIED]:
+        if found[-1].reason:
+            found.append(price_of(rule, scenario, run))
+    return found[0] if found[-1].reason else found[-1]
+
+
+def price_of(rule: Tuned, scenario: Scenario, run: Run) -> Price:
+    """Compute the price of a violation from the curve of one tuned rule."""
     if rule.gpu_cost == 0.0:
         return Price(rule=rule, reason="the target is had without any GPU time")
     knob = make_rule(rule.policy).aggressiveness
-    assert knob is not None, "best_rule takes rules with a knob only"
+    assert knob is not None, "best_rules gives rules with a knob only"
     settings = _near(rule, knob, scenario, run)
     if not settings:
         return Price(rule=rule, reason=f"no {knob} brings {rule.policy} to the target")
     curve = measure_all(settings, scenario, SEEDS, FINE, run)
     value, low, high = interval(curve, 1.0 - rule.target)
+    if np.isnan(value):
+        return Price(rule=rule, reason=f"{knob} hardly takes {rule.policy} past the target")
     if not (low > 0.0 and high - low <= 2 * WIDEST * value):
         return Price(value, low, high, rule, "the slope is too uncertain")
     return Price(value, low, high, rule)
 
 
-def best_rule(scenario: Scenario, folder: Path) -> tuple[Tuned | None, str]:
-    """Find the tuned rule of least GPU cost that has its target and a knob; or say why not."""
+def best_rules(scenario: Scenario, folder: Path) -> tuple[list[Tuned], str]:
+    """Find the tuned rules that have their target and a knob, the cheapest first; or say why none.
+
+    A rule that has the target for nothing leaves no other to ask.
+    """
     world, profiles = world_digest(scenario), profile_digest(scenario)
     files = [read_tuned(path) for path in sorted((folder / scenario.name).glob("*.yaml"))]
     current = [t for t in files if (t.scenario_digest, t.profile_digest) == (world, profiles)]
     if not current:
         known = "tuned files are of another version of it" if files else "nothing is tuned for it"
-        return None, f"{known}: python -m agents.tune --all --scenario {scenario.name}"
-    having = [tuned for tuned in current if tuned.reached]
+        return [], f"{known}: python -m agents.tune --all --scenario {scenario.name}"
+    having = sorted((tuned for tuned in current if tuned.reached), key=lambda t: t.gpu_cost)
     if not having:
-        return None, "no tuned rule has its target"
+        return [], "no tuned rule has its target"
     steered = [t for t in having if make_rule(t.policy).aggressiveness is not None]
     if not steered:
-        return None, "no tuned rule that has its target can be made more or less careful"
-    return min(steered, key=lambda tuned: tuned.gpu_cost), ""
+        return [], "no tuned rule that has its target can be made more or less careful"
+    return (steered[:1] if steered[0].gpu_cost == 0.0 else steered), ""
 
 
 def _near(rule: Tuned, knob: str, scenario: Scenario, run: Run) -> list[Setting]:

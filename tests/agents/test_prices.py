@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents import prices
-from agents.prices import Price, best_rule, interval, lower_hull, main, price, slope, write_price
+from agents.prices import Price, best_rules, interval, lower_hull, main, price, slope, write_price
 from agents.registry import PolicyError
 from agents.tasks import Measured, here
 from agents.tuned_files import Tuned, write_tuned
@@ -77,14 +77,17 @@ def store(folder: Path, **changes: Any) -> Tuned:
     return tuned
 
 
-def test_the_best_rule_is_the_cheapest_that_has_its_target_and_a_knob(tmp_path: Path) -> None:
+def test_rules_with_their_target_and_a_knob_are_asked_the_cheapest_first(tmp_path: Path) -> None:
     scenario = load_scenario("sd-mobile")
     store(tmp_path, policy="all-cloud", parameters={}, gpu_cost=0.3)
     store(tmp_path, policy="latency-bound-batching", gpu_cost=0.4, reached=False)
     best = store(tmp_path, gpu_cost=0.5)
     store(tmp_path, policy="joint-greedy", parameters={}, gpu_cost=0.6)
 
-    assert best_rule(scenario, tmp_path) == (best, "")
+    rules, reason = best_rules(scenario, tmp_path)
+
+    assert (rules[0], reason) == (best, "")
+    assert [rule.policy for rule in rules] == ["latency-bound", "joint-greedy"]
 
 
 def test_why_there_is_no_price_is_said(tmp_path: Path) -> None:
@@ -99,10 +102,28 @@ def test_why_there_is_no_price_is_said(tmp_path: Path) -> None:
     assert price(scenario, tmp_path, here).reason == "the target is had without any GPU time"
 
 
+def test_where_the_best_rule_gives_no_price_the_next_best_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = load_scenario("sd-mobile")
+    best = store(tmp_path, gpu_cost=0.5)
+    second = store(tmp_path, policy="joint-greedy", parameters={}, gpu_cost=0.6)
+    known = Price(3.0, 2.9, 3.1, second)
+
+    def given(*prices_of: Price) -> Price:
+        of = {p.rule.policy: p for p in prices_of if p.rule}
+        monkeypatch.setattr(prices, "price_of", lambda rule, *_: of[rule.policy])
+        return price(scenario, tmp_path, here)
+
+    assert given(Price(rule=best, reason="hardly"), known) == known
+    nothing = given(Price(rule=best, reason="hardly"), Price(rule=second, reason="neither"))
+    assert (nothing.rule, nothing.reason) == (best, "hardly")
+
+
 def test_a_new_violation_price_leaves_tuned_files_up_to_date(tmp_path: Path) -> None:
     tuned = store(tmp_path)
     dearer = load_scenario("sd-mobile", {"violation_price": 33.0})
-    assert best_rule(dearer, tmp_path) == (tuned, "")
+    assert best_rules(dearer, tmp_path) == ([tuned], "")
 
 
 def test_a_price_is_stored_and_all_else_stays(tmp_path: Path) -> None:
