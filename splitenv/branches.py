@@ -55,7 +55,8 @@ class Branches(Simulator):
         self.copy(env, 1)
         distance = np.zeros(len(keys))
         kernel.compiled.disagreement(self.handle, 0, keys, distance)
-        return np.asarray(keys[np.argsort(distance, kind="stable")[:count]], np.uint64)
+        nearest = np.argsort(distance, kind="stable")[:count]
+        return np.asarray(keys[np.sort(nearest)], np.uint64)
 
     def start(self, env: int, keys: Keys, decisions: int) -> None:
         """Copy a row that waits for its decision, once for each key, to run for some decisions."""
@@ -75,7 +76,15 @@ class Branches(Simulator):
         return np.asarray(total - self._cost_before)
 
     def copy(self, env: int, rows: int) -> None:
-        """Copy a row of the original, its true future included, into the first rows."""
+        """Copy a row of the original, its true future included, into the first rows.
+
+        Raises
+        ------
+        ValueError
+            If there are not so many rows.
+        """
+        if rows > self.envs:
+            raise ValueError(f"there is room for {self.envs} branches, got {rows}")
         self.used = rows
         source = self.original
         slots = self.belief.free.shape[1]
