@@ -11,6 +11,9 @@ than it bends the curve), by a regression line over violations from half to one 
 the target's, or as much of that as the curve covers to both sides. As the window is symmetric, the
 line has the exact slope of a straight and of a quadratic curve. Violations count by the price of
 their SLA class, as they do in the cost. The interval is a 95% bootstrap over episodes.
+
+A slope below what the rule spends on a request is no price: to give requests up would pay, and the
+target would not be kept.
 """
 
 from __future__ import annotations
@@ -167,6 +170,10 @@ def price_of(rule: Tuned, scenario: Scenario, run: Run) -> Price:
         return Price(rule=rule, reason=f"{knob} hardly takes {rule.policy} past the target")
     if not (low > 0.0 and high - low <= 2 * WIDEST * value):
         return Price(value, low, high, rule, "the slope is too uncertain")
+    if value < rule.gpu_cost:
+        return Price(
+            value, low, high, rule, "to give a request up would cost less than to serve it"
+        )
     return Price(value, low, high, rule)
 
 
