@@ -102,6 +102,22 @@ def test_why_there_is_no_price_is_said(tmp_path: Path) -> None:
     assert price(scenario, tmp_path, here).reason == "the target is had without any GPU time"
 
 
+@pytest.mark.parametrize(("spent", "reason"), [(0.4, ""), (0.6, "to give a request up")])
+def test_a_slope_below_what_a_request_costs_to_serve_is_no_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spent: float, reason: str
+) -> None:
+    rule = store(tmp_path, gpu_cost=spent)
+    monkeypatch.setattr(prices, "_near", lambda *_: ["a setting"])
+    monkeypatch.setattr(prices, "measure_all", lambda *_: [])
+    monkeypatch.setattr(prices, "interval", lambda *_: (0.5, 0.45, 0.55))
+
+    found = prices.price_of(rule, load_scenario("sd-mobile"), here)
+
+    assert found.value == 0.5
+    assert found.reason.startswith(reason)
+    assert bool(found.reason) == bool(reason)
+
+
 def test_where_the_best_rule_gives_no_price_the_next_best_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
