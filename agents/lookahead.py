@@ -86,7 +86,7 @@ class Lookahead(Policy):
         """Make room for the copies of one row that a round needs."""
         from splitenv.branches import Branches
 
-        rounds = _rounds(self.context.actions - 1, int(self.futures))
+        rounds = schedule(self.context.actions - 1, int(self.futures))
         self._branches = Branches(simulator, max((1 + left) * count for left, count in rounds))
 
     def act(self, observations: Observations, masks: Masks) -> Actions:
@@ -112,7 +112,7 @@ class Lookahead(Policy):
 
     def _best(self, row: int, usual: int, rivals: Actions) -> int:
         """Halve the rivals until one is left, and take it if it costs less than the usual."""
-        rounds = _rounds(len(rivals), int(self.futures))
+        rounds = schedule(len(rivals), int(self.futures))
         keys = self._futures_of(row, sum(count for _, count in rounds))
         total = np.zeros(1 + len(rivals))
         actions = np.concatenate([[usual], rivals])
@@ -148,7 +148,7 @@ class Lookahead(Policy):
         return {**super().describe(), "base": self.base.describe()}
 
 
-def _rounds(rivals: int, futures: int) -> list[tuple[int, int]]:
+def schedule(rivals: int, futures: int) -> list[tuple[int, int]]:
     """How many rivals each round has, and how many futures it adds: as many as there were."""
     rounds = [(rivals, futures)]
     while rivals > 1:

@@ -11,7 +11,7 @@ import pytest
 from agents.export import export
 from agents.heuristics.fixed import AllCloud
 from agents.heuristics.joint_greedy import JointGreedy
-from agents.lookahead import Lookahead
+from agents.lookahead import Lookahead, schedule
 from agents.policy import Actions, Masks, Observations, Policy
 from agents.registry import make_policy
 from splitenv import kernel
@@ -231,3 +231,8 @@ def test_without_a_simulator_it_says_that_it_needs_one(tmp_path: Path) -> None:
         planner.act(simulator.observation, simulator.mask)
     with pytest.raises(BundleError, match="export its base rule"):
         export(planner, simulator.scenario, tmp_path / "bundle")
+
+
+def test_each_round_halves_the_rivals_and_doubles_the_futures() -> None:
+    assert schedule(5, 2) == [(5, 2), (3, 2), (2, 4), (1, 8)]
+    assert schedule(1, 8) == [(1, 8)]
