@@ -11,10 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agents.across import across
 from agents.command_line import InterruptedRunError
 from agents.curve_plot import curve_png
 from agents.items import Cache
-from agents.judge import Cell, across, play_all, points_of, within
+from agents.judge import Cell, play_all, points_of, within
 from agents.runner import Runner
 from agents.suite import Suite
 from agents.suite_report import across_table, as_csv, as_dict, cell_table

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from agents.across import Across, across
 from agents.capacity import capacity
 from agents.curves import ROOM, WIDEST
 from agents.figures import FIGURES
-from agents.judge import ALL_CLOUD, MOST_EPISODES, Across, Cell, Standing, across, within
+from agents.judge import ALL_CLOUD, MOST_EPISODES, Cell, Standing, within
 from agents.statistics import Interval
 from agents.suite import Suite
 from splitenv.provenance import provenance

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from agents import registry
+from agents.across import across
 from agents.heuristics.fixed import AllCloud
 from agents.items import Cache, Item, policy_of
-from agents.judge import Cell, across, play_all, points_of, within
+from agents.judge import Cell, play_all, points_of, within
 from agents.policy import Parameter
 from agents.registry import PolicyError
 from agents.runner import Runner
