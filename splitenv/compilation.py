@@ -29,7 +29,7 @@ from splitenv.handles import openers
 def cache_folder(
     modules: tuple[ModuleType, ...],
     outlined: tuple[str, ...],
-    shared: Mapping[str, tuple[Any, ...]],
+    shared: Mapping[str, Any],
 ) -> Path:
     """Where the machine code of these modules, as they stand, is kept between processes.
 
@@ -38,7 +38,7 @@ def cache_folder(
     layout = [
         (name, field, str(getattr(value, "dtype", type(value))), np.ndim(value))
         for name, example in shared.items()
-        for field, value in zip(example._fields, example, strict=True)  # type: ignore[attr-defined]
+        for field, value in zip(example._fields, example, strict=True)
     ]
     digest = hashlib.sha256(repr((numba.__version__, outlined, layout)).encode())
     for module in (sys.modules[__name__], handles, *modules):
@@ -49,7 +49,7 @@ def cache_folder(
 
 def compile_modules(
     *modules: ModuleType,
-    shared: Mapping[str, tuple[Any, ...]],
+    shared: Mapping[str, Any],
     outlined: tuple[str, ...],
 ) -> SimpleNamespace:
     """Compile every function that the modules define.

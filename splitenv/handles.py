@@ -181,7 +181,7 @@ def describe(tuples: Mapping[str, tuple[Any, ...]]) -> Words:
     return np.array(words, np.int64)
 
 
-def openers(examples: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+def openers(examples: Mapping[str, Any]) -> dict[str, Any]:
     """For each named tuple, a function of compiled code that makes it from an address.
 
     The examples say what the fields' types are, and stand in the order of the description.
@@ -190,7 +190,7 @@ def openers(examples: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     first = 0
     for name, example in examples.items():
         fields = []
-        for field, value in zip(example._fields, example, strict=True):  # type: ignore[attr-defined]
+        for field, value in zip(example._fields, example, strict=True):
             kind = typeof(value)
             if isinstance(kind, types.Array):
                 kind = Cells(kind.dtype, kind.ndim, "C")
