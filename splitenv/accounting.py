@@ -111,6 +111,31 @@ def account(
     metrics.cost += cost
 
 
+def stake(tables: Tables, truth: Truth, env: int, device: int, sla: int) -> float:
+    """What rewards charge for a violation: its price, times the premium on the device type."""
+    price: float = tables.violation_price * tables.weight[sla]
+    return price * float(truth.stake[env, device].premium)
+
+
+def settle(
+    tables: Tables, truth: Truth, env: int, device: int, sla: int, violated: int, promised: float
+) -> None:
+    """Pay the difference between what a request's violation was predicted to cost and what it did.
+
+    Parameters
+    ----------
+    violated
+        1 or 0.
+    promised
+        What was paid when it was decided.
+    """
+    entry = truth.stake[env, device]
+    entry.requests += 1.0
+    entry.violations += violated
+    charged = violated * stake(tables, truth, env, device, sla)
+    truth.world[env].paid_violation += charged - promised
+
+
 def record_decision(tables: Tables, belief: Belief, truth: Truth, env: int, action: int) -> None:
     """Start the record of the pending request, if records are kept."""
     world = truth.world[env]

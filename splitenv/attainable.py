@@ -51,15 +51,16 @@ class Alone(NamedTuple):
     in_time: npt.NDArray[np.bool_]
 
 
-def play_alone(scenario: Scenario, seeds: npt.ArrayLike) -> Alone:
+def play_alone(scenario: Scenario, seeds: npt.ArrayLike, *, randomise: bool = False) -> Alone:
     """Run the requests of the episodes with these seeds, each alone under each placement.
 
-    Row k and column n are request n of the episode that a simulator plays with seed k.
+    Row k and column n are request n of the episode that a simulator plays with seed k, its world
+    redrawn within ``scenario.randomise`` if so asked.
     """
     own_seeds = np.asarray(seeds, np.uint64)
     envs = len(own_seeds)
     tables = build_tables(scenario)
-    settings = build_settings(scenario, randomise=False)
+    settings = build_settings(scenario, randomise)
     belief = new_belief(tables, envs, 1, scenario.clients.count)
     truth = new_truth(tables, settings, envs, 1, 0)
     truth.world["seed"] = own_seeds

@@ -14,6 +14,9 @@ DISCIPLINES = {
 FIRST_COME = ("window", "preferred", "fitted", "aimd")
 """Those whose queues are in the order of becoming ready; the others look at D."""
 
+HOLDING = ("slack",)
+"""Those under which the hold of a decision counts; the others wait by their own rule."""
+
 BACKOFF = 0.9
 """What ``aimd`` leaves of its largest batch after one that took too long."""
 

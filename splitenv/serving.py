@@ -5,7 +5,7 @@ Plain functions that the kernel compiles.
 
 from __future__ import annotations
 
-from splitenv.accounting import DROPPED, IN_TIME, LATE, account
+from splitenv.accounting import DROPPED, IN_TIME, LATE, account, settle
 from splitenv.belief import release, start_batch
 from splitenv.disciplines import DEFERRED, EDF_DROP, FITTED, NEVER, SLACK, WINDOW_DROP
 from splitenv.dispatch import (
@@ -181,7 +181,8 @@ def complete(
     price = tables.violation_price * tables.weight[request.sla] if late else 0.0
     outcome = LATE if late else IN_TIME
     world.paid_gpu += gpu_cost - request.promised_gpu
-    world.paid_violation += price - request.promised_violation
+    promised = request.promised_violation
+    settle(tables, truth, env, request.device, request.sla, 1 if late else 0, promised)
     if recorded:
         record = truth.record[env, known.index]
         record.ready = known.ready
@@ -234,7 +235,8 @@ def drop(
         request = truth.request[slot, env]
         price = tables.violation_price * tables.weight[request.sla]
         world.paid_gpu -= request.promised_gpu
-        world.paid_violation += price - request.promised_violation
+        promised = request.promised_violation
+        settle(tables, truth, env, request.device, request.sla, 1, promised)
         if known.index < truth.record.shape[1]:
             record = truth.record[env, known.index]
             record.ready = known.ready

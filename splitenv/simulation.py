@@ -15,6 +15,8 @@ from splitenv.accounting import (
     clear_metrics,
     keep_ledger,
     record_decision,
+    settle,
+    stake,
 )
 from splitenv.actions import possible, write_mask
 from splitenv.belief import arrive, become_ready, clear, send_to_cloud, send_to_device
@@ -153,7 +155,7 @@ def _decide(
         world.overflow += 1
         truth.metrics[env].overflow += 1.0
         price = tables.violation_price * tables.weight[clock.sla]
-        world.paid_violation += price
+        settle(tables, truth, env, clock.device, clock.sla, 1, 0.0)
         if world.index < truth.record.shape[1]:
             truth.record[env, world.index].finish = clock.arrival
         account(
@@ -170,7 +172,7 @@ def _decide(
     request.arrival = clock.arrival
     request.deadline = clock.deadline
     request.promised_gpu = seconds / (members * tables.norm)
-    price = tables.violation_price * tables.weight[clock.sla]
+    price = stake(tables, truth, env, clock.device, clock.sla)
     request.promised_violation = price if complete > clock.deadline else 0.0
     world.paid_gpu += request.promised_gpu
     world.paid_violation += request.promised_violation
@@ -218,7 +220,7 @@ def _run_on_device(
     late = complete > clock.deadline
     price = tables.violation_price * tables.weight[clock.sla] if late else 0.0
     outcome = LATE if late else IN_TIME
-    world.paid_violation += price
+    settle(tables, truth, env, clock.device, clock.sla, 1 if late else 0, 0.0)
     account(
         tables, settings, truth, env, world.index, clock.model, clock.sla, 0.0, price, complete,
         clock.arrival, outcome, 0,

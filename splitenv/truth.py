@@ -165,6 +165,17 @@ ACCOUNT = whole_lines(
 ``models``) and one SLA class."""
 
 
+STAKE = whole_lines(
+    [
+        ("premium", "f8"),  # factor on the violation price in rewards
+        ("requests", "f8"),  # ended so far
+        ("violations", "f8"),  # among them
+    ]
+)
+"""What the requests of one device type have at stake, for training under constraints. Counts go on
+from episode to episode, requests that metrics leave out included; accounting knows no premium."""
+
+
 class Settings(NamedTuple):
     """What the world is drawn from. The scheduler does not see it.
 
@@ -234,6 +245,7 @@ class Truth(NamedTuple):
     finished: Array
     ledger: Array
     finished_ledger: Array
+    stake: Array  # (E, d)
     record: Array
 
 
@@ -253,6 +265,8 @@ def new_out(tables: Tables, envs: int, features: int) -> Out:
 def new_truth(tables: Tables, settings: Settings, envs: int, slots: int, records: int) -> Truth:
     """Allocate the truth; ``records`` is 0 or the decisions of an episode plus one."""
     clients = settings.clients
+    stake = zeros((envs, len(tables.head)), STAKE)
+    stake["premium"] = 1.0
     return Truth(
         world=zeros(envs, WORLD),
         request=zeros((slots, spread(envs, REQUEST_TRUTH)), REQUEST_TRUTH),
@@ -264,5 +278,6 @@ def new_truth(tables: Tables, settings: Settings, envs: int, slots: int, records
         finished=zeros(envs, METRICS),
         ledger=zeros((envs, len(tables.placements), len(tables.deadline)), ACCOUNT),
         finished_ledger=zeros((envs, len(tables.placements), len(tables.deadline)), ACCOUNT),
+        stake=stake,
         record=zeros((envs, records), RECORD),
     )
