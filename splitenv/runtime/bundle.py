@@ -71,12 +71,36 @@ class Bundle:
         """Derive the context from the tables."""
         object.__setattr__(self, "context", Context(self.tables))
 
-    def policy(self) -> Decider:
-        """Make the policy that the bundle is about."""
+    def policy(self, target: float | None = None) -> Decider:
+        """Make the policy that the bundle is about.
+
+        Parameters
+        ----------
+        target
+            Attainment to stand at, of a policy with a knob; its own setting if not given.
+
+        Raises
+        ------
+        BundleError
+            If it has no knob, or was not measured at that target or does not reach it.
+        """
+        if target is not None:
+            return GraphPolicy(self.graph or b"", self._knob_at(target))
         if self.graph is not None:
-            return GraphPolicy(self.graph)
+            knob = self.manifest.graph.knob if self.manifest.graph else None
+            return GraphPolicy(self.graph, knob.value if knob else None)
         rule = self.manifest.rule or self.manifest.fallback
         return self._rule(rule)
+
+    def _knob_at(self, target: float) -> float:
+        knob = self.manifest.graph.knob if self.manifest.graph else None
+        if knob is None:
+            raise BundleError(f"target {target:g}: {self.manifest.name} has no knob to set")
+        reached = {float(name): at for name, at in knob.targets.items() if at is not None}
+        if target not in reached:
+            names = ", ".join(f"{each:g}" for each in sorted(reached)) or "none"
+            raise BundleError(f"target {target:g} is none that it was measured to meet: {names}")
+        return reached[target]
 
     def fallback(self) -> Decider:
         """Make the rule that decides when the policy is not to be trusted."""

@@ -29,6 +29,22 @@ class Rule(Part):
     parameters: dict[str, float] = {}
 
 
+class Knob(Part):
+    """Where along the trade-off of GPU time and violations a learned policy stands.
+
+    Attributes
+    ----------
+    value
+        Where it stands if nothing else is asked for.
+    targets
+        Where it meets which attainment, as measured under the scenario's load; None where that
+        cannot be had.
+    """
+
+    value: Annotated[float, Field(ge=-1, le=1)]
+    targets: dict[str, Annotated[float, Field(ge=-1, le=1)] | None]
+
+
 class Graph(Part):
     """The learned policy's graph.
 
@@ -38,10 +54,13 @@ class Graph(Part):
         Version of the ONNX operators that it is made of.
     algorithm
         What it was trained with.
+    knob
+        Of a policy that learned the whole trade-off; the graph then has an input of that name.
     """
 
     opset: int
     algorithm: str
+    knob: Knob | None = None
 
 
 class Observation(Part):

@@ -36,6 +36,8 @@ class GraphPolicy:
     ----------
     graph
         The serialised ONNX model.
+    knob
+        Where its knob stands, if it has one: a third input, ``knob``.
 
     Raises
     ------
@@ -43,7 +45,7 @@ class GraphPolicy:
         If the graph cannot be loaded, or has other inputs or outputs.
     """
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, knob: float | None = None) -> None:
         # Not at the top: a rule is decided without onnxruntime, whose import takes a while.
         import onnxruntime
 
@@ -60,21 +62,23 @@ class GraphPolicy:
             raise BundleError(f"policy.onnx cannot be loaded: {reason}") from error
         inputs = {entry.name for entry in self._session.get_inputs()}
         outputs = {entry.name for entry in self._session.get_outputs()}
-        if inputs != {"observation", "mask"} or outputs != {"action", "logits"}:
+        self._others = {} if knob is None else {"knob": np.array([knob], np.float32)}
+        expected = {"observation", "mask", *self._others}
+        if inputs != expected or outputs != {"action", "logits"}:
             raise BundleError(
                 f"policy.onnx has inputs {sorted(inputs)} and outputs {sorted(outputs)}; expected "
-                "observation, mask and action, logits"
+                f"{', '.join(sorted(expected))} and action, logits"
             )
 
     def act(self, observations: Observations, masks: Masks) -> Actions:
         """Decide one pending request per row, shape (N,)."""
-        actions = self._session.run(["action"], {"observation": observations, "mask": masks})[0]
-        return np.asarray(actions, np.int64)
+        inputs = {"observation": observations, "mask": masks, **self._others}
+        return np.asarray(self._session.run(["action"], inputs)[0], np.int64)
 
     def logits(self, observations: Observations, masks: Masks) -> npt.NDArray[np.float32]:
         """Masked logits of every action, shape (N, A)."""
-        logits = self._session.run(["logits"], {"observation": observations, "mask": masks})[0]
-        return np.asarray(logits, np.float32)
+        inputs = {"observation": observations, "mask": masks, **self._others}
+        return np.asarray(self._session.run(["logits"], inputs)[0], np.float32)
 
 
 def load_rule(name: str, parameters: dict[str, float], context: Context) -> Any:

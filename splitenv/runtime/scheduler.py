@@ -88,6 +88,8 @@ class Scheduler:
     ----------
     bundle
         A bundle that has been checked, from :func:`~splitenv.runtime.bundle.read_bundle`.
+    target
+        Attainment to serve at, of a learned policy with a knob; its own setting if not given.
 
     Attributes
     ----------
@@ -97,13 +99,13 @@ class Scheduler:
         Of the request decided last, shapes (1, F) and (1, A); overwritten by the next.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, target: float | None = None) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.tracker = Tracker(bundle.tables, manifest)
         self.observation = np.zeros((1, len(manifest.observation.features)), np.float32)
         self.mask = np.zeros((1, len(manifest.actions.hold)), np.bool_)
-        self._policy = bundle.policy()
+        self._policy = bundle.policy(target)
         self._fallback = bundle.fallback()
         self._low = np.array(manifest.guard.low, np.float32)
         self._high = np.array(manifest.guard.high, np.float32)
@@ -111,15 +113,16 @@ class Scheduler:
         self._placements = [model.placements for model in manifest.names.models]
 
     @classmethod
-    def load(cls, folder: Path | str) -> Scheduler:
+    def load(cls, folder: Path | str, target: float | None = None) -> Scheduler:
         """Read a bundle, see that it can be trusted, and start with an empty system.
 
         Raises
         ------
         BundleError
-            If the bundle does not fit, is not whole, or decides otherwise than it says.
+            If the bundle does not fit, is not whole, or decides otherwise than it says, or does not
+            know that target.
         """
-        return cls(read_bundle(folder))
+        return cls(read_bundle(folder), target)
 
     def observe(self, event: Event) -> None:
         """Learn of an event; one that cannot be true is counted in ``tracker.anomalies``.
