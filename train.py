@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from agents.command_line import run_app
+from agents.tuned_files import best_tuned
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -20,6 +21,8 @@ class Algorithm(StrEnum):
 
     maskable_ppo = "maskable-ppo"
     ppo = "ppo"
+    a2c = "a2c"
+    dqn = "dqn"
 
 
 def _steps(text: str) -> int:
@@ -43,6 +46,23 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random; 0.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,
     algorithm: Annotated[Algorithm | None, typer.Option(help="maskable-ppo.")] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            help="Rule to imitate first, and whose dispatch the policy runs under; none: neither.",
+            show_default="the best tuned one shipped for the scenario",
+        ),
+    ] = None,
+    target_attainment: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5, max=0.9999, help="Hold this at every load and in every tier, by a Lagrangian."
+        ),
+    ] = None,
+    preference_conditioned: Annotated[
+        bool | None,
+        typer.Option("--preference-conditioned", help="One policy for the whole trade-off."),
+    ] = None,
     change: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Such as load=1.4.")
     ] = None,
@@ -55,7 +75,14 @@ def train(
     from agents import training
 
     wanted = _scenario(scenario, change or [])
-    asked = {"steps": steps, "seed": seed, "algorithm": algorithm and algorithm.value}
+    asked = {
+        "steps": steps,
+        "seed": seed,
+        "algorithm": algorithm and algorithm.value,
+        "rule": rule,
+        "target_attainment": target_attainment,
+        "preference_conditioned": preference_conditioned,
+    }
     if resume is not None:
         _check_agreement(resume, out, wanted, asked)
         run = training.resume(resume)
@@ -68,6 +95,9 @@ def train(
             steps=steps,
             seed=seed or 0,
             algorithm=(algorithm or Algorithm.maskable_ppo).value,
+            rule=_rule(rule, wanted.name, algorithm),
+            target_attainment=target_attainment,
+            preference_conditioned=bool(preference_conditioned),
         )
     console = Console()
     try:
@@ -78,7 +108,10 @@ def train(
         raise typer.Exit(stopped.exit_code) from None
     best = run.best
     assert best is not None
-    console.print(f"best model: {best['steps']:,} steps, cost {best['cost']:.4f}", highlight=False)
+    console.print(
+        f"best model: {best['steps']:,} steps, cost {best['cost']:.4f}, score {best['score']:.3f}",
+        highlight=False,
+    )
     console.print(f"in {run.folder}: policy ppo:{run.folder}", soft_wrap=True)
 
 
@@ -88,6 +121,13 @@ def _scenario(name: str | None, changes: list[str]) -> Scenario | None:
             raise typer.BadParameter("--set needs --scenario")
         return None
     return load_scenario(name, parse_overrides(changes))
+
+
+def _rule(asked: str | None, scenario: str, algorithm: Algorithm | None) -> str | None:
+    """Where training starts: as asked, else from the best rule that was tuned for the scenario."""
+    if asked == "none" or (asked is None and algorithm not in (None, Algorithm.maskable_ppo)):
+        return None
+    return asked or best_tuned(scenario)
 
 
 def _check_agreement(
@@ -104,7 +144,8 @@ def _check_agreement(
         raise RunError(f"{folder} was begun on another scenario than this one (its {name!r})")
     for option, value in asked.items():
         if value is not None and value != config[option]:
-            raise RunError(f"{folder} was begun with --{option} {config[option]}, not {value}")
+            name = option.replace("_", "-")
+            raise RunError(f"{folder} was begun with --{name} {config[option]}, not {value}")
 
 
 def main(arguments: list[str] | None = None) -> None:

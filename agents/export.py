@@ -33,6 +33,7 @@ from splitenv.runtime.manifest import (
     Actions,
     Graph,
     Guard,
+    Knob,
     Manifest,
     ModelNames,
     Names,
@@ -97,7 +98,7 @@ def export(
     context = Context(tables)
     policy.bind(context)
     goldens = record_goldens(policy, scenario)
-    actor = getattr(policy, "actor", None)
+    actor = getattr(policy, "graph", None)
     rule, network, graph = None, None, None
     if actor is None:
         # Of a pair the split decides; its discipline stands in the scenario.
@@ -109,7 +110,11 @@ def export(
     else:
         graph = actor_graph(actor, len(context.features), context.actions)
         goldens = replace(goldens, logits=masked_logits(actor, goldens))
-        network = Graph(opset=OPSET, algorithm=str((training or {}).get("algorithm", "ppo")))
+        network = Graph(
+            opset=OPSET,
+            algorithm=str((training or {}).get("algorithm", "ppo")),
+            knob=knob_of_run(actor, training or {}),
+        )
     manifest = Manifest(
         name=policy.name,
         kind="rule" if rule else "learned",
@@ -195,12 +200,25 @@ def masked_logits(actor: torch.nn.Module, goldens: Goldens) -> Any:
     return np.where(goldens.masks, logits, np.float32(MASKED))
 
 
+def knob_of_run(actor: torch.nn.Module, training: dict[str, Any]) -> Knob | None:
+    """Where the knob of a policy stands, and where its calibration meets which target."""
+    from agents.pressure import knob_of
+
+    knobs = getattr(actor, "knobs", None)
+    if knobs is None or knobs.numel() == 0:
+        return None
+    measured = training.get("calibration", {}).get("targets", {})
+    targets = {name: at if at is None else knob_of(at) for name, at in measured.items()}
+    return Knob(value=float(knobs[0, 0]), targets=targets)
+
+
 def actor_graph(actor: torch.nn.Module, width: int, actions: int) -> bytes:
     """Serialise a learned policy: the actor, the mask and the argmax as one ONNX graph.
 
-    Inputs ``observation`` (N, width) float32 and ``mask`` (N, actions) bool, outputs ``action``
-    (N,) int64 and ``logits`` (N, actions) float32, masked. One file, any N. Observations are
-    normalised by the environment, so nothing is left to normalise here.
+    Inputs ``observation`` (N, width) float32 and ``mask`` (N, actions) bool, and ``knob`` (1,) if
+    the actor has one; outputs ``action`` (N,) int64 and ``logits`` (N, actions) float32, masked.
+    One file, any N. Observations are normalised by the environment, so nothing is left to normalise
+    here.
     """
     import torch
 
@@ -210,11 +228,14 @@ def actor_graph(actor: torch.nn.Module, width: int, actions: int) -> bytes:
             self.actor = actor
 
         def forward(
-            self, observation: torch.Tensor, mask: torch.Tensor
+            self, observation: torch.Tensor, mask: torch.Tensor, knob: torch.Tensor | None = None
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            logits = torch.where(mask, self.actor(observation), MASKED)
+            seen = (observation,) if knob is None else (observation, knob)
+            logits = torch.where(mask, self.actor(*seen), MASKED)
             return logits.argmax(dim=1), logits
 
+    knobs = getattr(actor, "knobs", torch.zeros(0))
+    others = (torch.zeros(1),) if knobs.numel() else ()
     batch = torch.export.Dim("batch")
     # It warns of operators of torchvision, which is not needed.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -223,11 +244,11 @@ def actor_graph(actor: torch.nn.Module, width: int, actions: int) -> bytes:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             Masked(actor).eval(),
-            (torch.zeros(2, width), torch.ones(2, actions, dtype=torch.bool)),
-            input_names=["observation", "mask"],
+            (torch.zeros(2, width), torch.ones(2, actions, dtype=torch.bool), *others),
+            input_names=["observation", "mask", "knob"][: 2 + len(others)],
             output_names=["action", "logits"],
             opset_version=OPSET,
-            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamic_shapes=({0: batch}, {0: batch}, *(None for _ in others)),
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -250,12 +271,16 @@ def _without_traces(model: Any) -> bytes:
 
 def load_run(folder: Path) -> tuple[Policy, Scenario, dict[str, Any], dict[str, Any]]:
     """Load a training run: its best policy, its scenario, where it comes from, how it did."""
-    from agents.ppo import load_policy, read_config
+    from agents.learned import CALIBRATION, load_policy
+    from agents.ppo import read_config
 
     config = read_config(folder)
     evaluations = folder / "evaluations.json"
     measured = json.loads(evaluations.read_text()) if evaluations.is_file() else {}
     training = {key: value for key, value in config.items() if key != "scenario"}
+    calibration = folder / CALIBRATION
+    if calibration.is_file():
+        training["calibration"] = json.loads(calibration.read_text(encoding="utf-8"))
     return load_policy(folder), Scenario.model_validate(config["scenario"]), training, measured
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from stable_baselines3.common.logger import KVWriter
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from agents.evaluation import play
+from agents.heuristics.fixed import AllCloud
 from agents.policy import Policy
+from agents.suite import Load
 from splitenv.files import write_text
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
@@ -91,19 +93,65 @@ def outcome(episodes: Iterable[Mapping[str, Any]]) -> Outcome | None:
     )
 
 
+LOADS: dict[str, Load] = {
+    "half": Load(nominal=0.5),
+    "nominal": Load(nominal=1.0),
+    "overload-1.1": Load(capacity=1.1),
+}
+"""Under which a run is evaluated: the standard suite's, without the last, which is much like it."""
+
+
 class HeldOut:
-    """The scenario itself, not randomised, on seeds that training never draws."""
+    """The scenario, not randomised, under :data:`LOADS`, on seeds that training never draws.
 
-    def __init__(self, scenario: Scenario, episodes: int) -> None:
-        self.simulator = Simulator(scenario, episodes)
+    Parameters
+    ----------
+    episodes
+        At each load.
+    rule
+        What the policy is to beat; all-cloud if None.
+    """
+
+    def __init__(self, scenario: Scenario, episodes: int, rule: Policy | None = None) -> None:
+        self.episodes = episodes
         self._seeds = HELD_OUT + np.arange(episodes)
+        self._simulators = {
+            name: Simulator(scenario.with_overrides({"load": load.of(scenario)}), episodes)
+            for name, load in LOADS.items()
+        }
+        self.all_cloud = self(AllCloud())
+        self.rule = self(rule) if rule is not None else None
+        self.base = "all-cloud" if rule is None else "the rule"
 
-    def __call__(self, policy: Policy) -> Outcome:
-        """Run one episode on every seed; all policies meet the same worlds."""
-        play(policy, self.simulator, self._seeds)
-        result = outcome(self.simulator.finished)
-        assert result is not None, "a scenario's episodes are longer than what they leave out"
-        return result
+    def __call__(self, policy: Policy) -> dict[str, Outcome]:
+        """Run one episode on every seed at each load; all policies meet the same worlds."""
+        outcomes = {}
+        for load, simulator in self._simulators.items():
+            play(policy, simulator, self._seeds)
+            result = outcome(simulator.finished)
+            assert result is not None, "a scenario's episodes are longer than what they leave out"
+            outcomes[load] = result
+        return outcomes
+
+    def compare(self, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+        """What it came to at the scenario's own load, and the score that is to be small.
+
+        ``score`` is the mean over loads of its cost over the rule's, or over all-cloud's.
+        """
+        nominal = outcomes["nominal"]
+        base = self.rule or self.all_cloud
+        ratios = [each.cost / max(base[load].cost, 1e-9) for load, each in outcomes.items()]
+        return {
+            **asdict(nominal),
+            "saving_vs_all_cloud": _saving(nominal, self.all_cloud["nominal"]),
+            "score": float(np.mean(ratios)),
+            "loads": {load: asdict(each) for load, each in outcomes.items()},
+        }
+
+
+def _saving(outcome: Outcome, reference: Outcome) -> float:
+    spent = max(reference.gpu_seconds, 1e-12)
+    return 1.0 - outcome.gpu_seconds / spent
 
 
 class TensorBoard(KVWriter):

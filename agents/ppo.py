@@ -1,45 +1,46 @@
-"""PPO: its settings, the model, the learned policy, and checkpoints that continue to the byte."""
+"""PPO: its settings, the training environments and the model."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import zipfile
 import zlib
-from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 import yaml
 from pydantic import Field, ValidationError
 from sb3_contrib import MaskablePPO
-from stable_baselines3 import PPO
+from stable_baselines3 import A2C, DQN, PPO
 from torch import nn
 
-from agents.policy import Actions, Masks, Observations, Policy
+from agents.capacity import capacity
+from agents.network import Layout, SplitPolicy
+from agents.pressure import Constraint, LoadBands, Preferences, RewardScale, allowed_violations
 from agents.registry import PolicyError
-from agents.vec_env import RewardScale, SplitVecEnv
+from agents.vec_env import SplitVecEnv
 from splitenv.context import Context
-from splitenv.files import write_bytes
 from splitenv.profiles.figures import Frozen, describe_validation
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
-from splitenv.state import Array
 
 HYPERPARAMETERS = Path(__file__).resolve().parent / "hyperparameters"
-CHECKPOINT_FORMAT = 1
 BEST = "best.zip"
 CONFIG = "config.json"
 
-Algorithm = Literal["maskable-ppo", "ppo"]
-Model = MaskablePPO | PPO
+Algorithm = Literal["maskable-ppo", "ppo", "a2c", "dqn"]
+Model = MaskablePPO | PPO | A2C | DQN
 
-_CLASSES: dict[str, type[Model]] = {"maskable-ppo": MaskablePPO, "ppo": PPO}
-_UNREADABLE = (
+CLASSES: dict[str, type[Model]] = {
+    "maskable-ppo": MaskablePPO,
+    "ppo": PPO,
+    "a2c": A2C,
+    "dqn": DQN,
+}
+CONTINUED = ("maskable-ppo", "ppo")
+"""Algorithms whose runs can be continued; of the others only the best model is kept."""
+UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error
 )  # fmt: skip
 _Count = Annotated[int, Field(ge=1)]
@@ -55,6 +56,9 @@ class PPOSettings(Frozen):
 
     Attributes
     ----------
+    least_load, most_load
+        Loads of the training: from a share of the scenario's own to a share of the pool's capacity
+        (:func:`agents.capacity.capacity`), log-uniform.
     environments, steps
         A rollout is so many environments times so many steps.
     minibatch, epochs
@@ -71,8 +75,14 @@ class PPOSettings(Frozen):
         Gradients are clipped to it.
     layers
         Widths of the hidden tanh layers, of actor and critic each.
+    width
+        Of the part of the actor that placements share.
+    imitation
+        Decisions of the rule that a run starts from, learned before its own.
     """
 
+    least_load: Annotated[float, Field(gt=0, le=1)]
+    most_load: Annotated[float, Field(gt=0)]
     environments: _Count
     steps: _Count
     minibatch: _Count
@@ -85,6 +95,8 @@ class PPOSettings(Frozen):
     discount: _Share
     gradient_norm: Annotated[float, Field(gt=0)]
     layers: Annotated[tuple[_Count, ...], Field(min_length=1)]
+    width: _Count
+    imitation: Annotated[int, Field(ge=0)]
 
     @property
     def rollout(self) -> int:
@@ -116,115 +128,99 @@ class Falling:
         return self.start * max(remaining, 0.0)
 
 
-def training_env(simulator: Simulator, settings: PPOSettings) -> SplitVecEnv:
-    """Wrap a simulator for training, rewards scaled."""
-    return SplitVecEnv(simulator, RewardScale(simulator.envs, settings.discount))
+def training_scenario(scenario: Scenario, settings: PPOSettings) -> Scenario:
+    """The scenario with the loads of the training: from a share of its own to beyond capacity."""
+    low, high = settings.least_load, settings.most_load * capacity(scenario) / scenario.load
+    return scenario.with_overrides({"randomise.load": [low, max(high, 1.0)]})
+
+
+def training_env(
+    scenario: Scenario,
+    settings: PPOSettings,
+    seed: int,
+    *,
+    target: float | None = None,
+    preferences: bool = False,
+) -> SplitVecEnv:
+    """Make the environments of a run, rewards scaled.
+
+    Parameters
+    ----------
+    target
+        Attainment to hold in every band of load and tier; None leaves the violation price as it is.
+    preferences
+        Draw that price for every episode, and show it.
+    """
+    world = training_scenario(scenario, settings)
+    simulator = Simulator(world, settings.environments, randomise=True, stagger=True)
+    scale = RewardScale(simulator.envs, settings.discount)
+    constraint = None
+    if target is not None:
+        allowed = allowed_violations(simulator, target)
+        constraint = Constraint(simulator, LoadBands(simulator), allowed)
+    drawn = Preferences(simulator, seed) if preferences else None
+    return SplitVecEnv(simulator, scale, constraint=constraint, preferences=drawn)
 
 
 def build_model(algorithm: Algorithm, env: SplitVecEnv, settings: PPOSettings, seed: int) -> Model:
     """Make an untrained model; torch is set to one thread, which is faster beside the kernel."""
     torch.set_num_threads(1)
-    layers = list(settings.layers)
-    return _CLASSES[algorithm](
-        "MlpPolicy",
+    common: dict[str, Any] = {
+        "learning_rate": Falling(settings.learning_rate),
+        "gamma": settings.discount,
+        "seed": seed,
+        "device": "cpu",
+    }
+    if algorithm in ("a2c", "dqn"):
+        return _other(algorithm, env, settings, common)
+    kind: Any = "MlpPolicy"
+    network: dict[str, Any] = _plain_network(settings)
+    if algorithm == "maskable-ppo":
+        knobs = 0 if env.preferences is None else 1
+        layout = Layout.of(Context(env.simulator.tables), env.choices, knobs)
+        kind = SplitPolicy
+        network = {"layout": layout, "trunk": settings.layers, "width": settings.width}
+    return (MaskablePPO if algorithm == "maskable-ppo" else PPO)(
+        kind,
         env,
-        learning_rate=Falling(settings.learning_rate),
         n_steps=settings.steps,
         batch_size=settings.minibatch,
         n_epochs=settings.epochs,
-        gamma=settings.discount,
         gae_lambda=settings.gae_lambda,
         clip_range=settings.clip,
         ent_coef=settings.entropy,
         vf_coef=settings.value,
         max_grad_norm=settings.gradient_norm,
-        policy_kwargs={
-            "net_arch": {"pi": layers, "vf": layers},
-            "activation_fn": nn.Tanh,
-        },
-        seed=seed,
-        device="cpu",
+        policy_kwargs=network,
+        **common,
     )
 
 
-class SB3Policy(Policy):
-    """The greedy policy of a trained actor: the possible action with the highest logit.
-
-    Parameters
-    ----------
-    actor
-        Maps observations to logits; what an export has to carry.
-    name
-        What reports call it.
-    """
-
-    name = "ppo"
-
-    def __init__(self, actor: nn.Sequential, name: str) -> None:
-        super().__init__()
-        self.actor = actor.eval()
-        self.name = name
-
-    @classmethod
-    def of(cls, model: Model, name: str = "ppo") -> SB3Policy:
-        """Look at a model's actor; it stays the model's, and learns with it."""
-        policy = model.policy
-        return cls(nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net), name)
-
-    def fingerprint(self) -> str:
-        """SHA-256 of the actor's layers and weights."""
-        digest = hashlib.sha256(repr(self.actor).encode())
-        for tensor in self.actor.state_dict().values():
-            digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()
-
-    def bind(self, context: Context) -> None:
-        """Check that the scenario has the observations and actions of the training."""
-        first, last = self.actor[0], self.actor[-1]
-        assert isinstance(first, nn.Linear)
-        assert isinstance(last, nn.Linear)
-        learned = (first.in_features, last.out_features)
-        offered = (len(context.features), context.actions)
-        if learned != offered:
-            raise RunError(
-                f"{self.name} was trained on {learned[0]} features and {learned[1]} actions; "
-                f"this scenario has {offered[0]} and {offered[1]}"
-            )
-        super().bind(context)
-
-    def act(self, observations: Observations, masks: Masks) -> Actions:
-        """Take the possible action with the highest logit; among equals, the first."""
-        with torch.no_grad():
-            logits = self.actor(torch.from_numpy(np.asarray(observations, np.float32))).numpy()
-        return np.asarray(np.where(masks, logits, -np.inf).argmax(axis=1), np.int64)
+def _plain_network(settings: PPOSettings) -> dict[str, Any]:
+    layers = list(settings.layers)
+    return {"net_arch": {"pi": layers, "vf": layers}, "activation_fn": nn.Tanh}
 
 
-def load_policy(path: str | Path) -> SB3Policy:
-    """Load the best model of a run folder.
-
-    Raises
-    ------
-    RunError
-        If there is none, or it can't be read.
-    """
-    folder = Path(path)
-    config = read_config(folder)
-    best = folder / BEST
-    if not best.is_file():
-        raise RunError(f"run {folder} has no {BEST}: its first evaluation is still to come")
-    try:
-        model = _CLASSES[config["algorithm"]].load(best, device="cpu")
-    except _UNREADABLE as error:
-        raise RunError(f"{best} can't be read: it is damaged or of another version") from error
-    torch.set_num_threads(1)
-    return SB3Policy.of(model, f"ppo:{folder.resolve().name}")
-
-
-def save_best(model: Model, folder: Path) -> None:
-    """Write ``best.zip``, atomically, without the state of the training environments."""
-    content = io.BytesIO()
-    model.save(content, exclude=["_last_obs", "_last_episode_starts", "ep_info_buffer"])
-    write_bytes(folder / BEST, content.getvalue())
+def _other(
+    algorithm: Algorithm, env: SplitVecEnv, settings: PPOSettings, common: dict[str, Any]
+) -> Model:
+    """A2C or DQN, thinly: their own defaults but for what many environments at once ask for."""
+    if algorithm == "a2c":
+        network = _plain_network(settings)
+        return A2C("MlpPolicy", env, n_steps=16, policy_kwargs=network, **common)
+    return DQN(
+        "MlpPolicy",
+        env,
+        buffer_size=1_000_000,
+        learning_starts=settings.rollout,
+        batch_size=settings.minibatch,
+        train_freq=8,
+        gradient_steps=8,
+        target_update_interval=settings.rollout,
+        exploration_fraction=0.3,
+        policy_kwargs={"net_arch": list(settings.layers), "activation_fn": nn.Tanh},
+        **common,
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -236,115 +232,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
         Scenario.model_validate(config["scenario"])
         PPOSettings.model_validate(config["settings"])
-        _CLASSES[config["algorithm"]]
+        CLASSES[config["algorithm"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} can't be used: it is damaged or of another version") from error
     return dict(config)
-
-
-def checkpoint(model: Model, path: Path, notes: dict[str, Any]) -> None:
-    """Write all that an exact continuation needs, atomically. Only between two rollouts.
-
-    That is the simulator's belief and truth, what it last gave, the reward scale, parameters,
-    the optimizer's moments, counters, and the states of the random generators that
-    Stable-Baselines3 draws from. Plain arrays and one JSON text, no pickle.
-
-    Parameters
-    ----------
-    notes
-        Further plain data, handed back by :func:`restore`.
-    """
-    arrays = dict(_live_arrays(model))
-    for name, tensor in model.policy.state_dict().items():
-        arrays[f"policy/{name}"] = tensor.numpy()
-    for index, moments in model.policy.optimizer.state_dict()["state"].items():
-        for name, tensor in moments.items():
-            arrays[f"optimizer/{index}/{name}"] = tensor.numpy()
-    legacy = np.random.get_state(legacy=False)  # noqa: NPY002 - Stable-Baselines3 draws from it
-    assert isinstance(legacy, dict)
-    numpy_state = legacy["state"]
-    state = {
-        "format": CHECKPOINT_FORMAT,
-        "steps": model.num_timesteps,
-        "updates": model._n_updates,
-        "episodes": list(model.ep_info_buffer or ()),
-        "position": int(numpy_state["pos"]),
-        "has_gauss": int(legacy["has_gauss"]),
-        "gauss": float(legacy["gauss"]),
-        "notes": notes,
-    }
-    arrays["numpy"] = numpy_state["key"]
-    arrays["torch"] = torch.get_rng_state().numpy()
-    arrays["starts"] = np.asarray(model._last_episode_starts, np.bool_)
-    arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
-    write_bytes(path, content.getvalue())
-
-
-def restore(model: Model, path: Path) -> dict[str, Any]:
-    """Put a freshly built model and its environments into the state of a checkpoint.
-
-    Returns
-    -------
-    dict
-        The notes given to :func:`checkpoint`.
-
-    Raises
-    ------
-    RunError
-        If the file is missing, damaged or made by another version.
-    """
-    if not path.is_file():
-        raise RunError(f"{path.parent} has no {path.name} to continue from")
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        state = json.loads(arrays["state"].tobytes())
-        if state["format"] != CHECKPOINT_FORMAT:
-            raise ValueError(f"format {state['format']}")
-        _restore(model, arrays, state)
-    except _UNREADABLE as error:
-        raise RunError(f"{path} can't be used: it is damaged or of another version") from error
-    return dict(state["notes"])
-
-
-def _restore(model: Model, arrays: dict[str, Array], state: dict[str, Any]) -> None:
-    env = model.env
-    assert isinstance(env, SplitVecEnv)
-    for name, array in _live_arrays(model):
-        if arrays[name].dtype != array.dtype or arrays[name].shape != array.shape:
-            raise ValueError(name)
-        array[...] = arrays[name]
-    model.policy.load_state_dict(
-        {name: torch.from_numpy(arrays[f"policy/{name}"]) for name in model.policy.state_dict()}
-    )
-    optimizer = model.policy.optimizer.state_dict()
-    for name, array in arrays.items():
-        if name.startswith("optimizer/"):
-            _, index, moment = name.split("/")
-            optimizer["state"].setdefault(int(index), {})[moment] = torch.from_numpy(array)
-    model.policy.optimizer.load_state_dict(optimizer)
-    model.num_timesteps = state["steps"]
-    model._n_updates = state["updates"]
-    model.ep_info_buffer = deque(state["episodes"], maxlen=model._stats_window_size)
-    model.ep_success_buffer = deque(maxlen=model._stats_window_size)
-    model._last_obs = env.observation()
-    model._last_episode_starts = arrays["starts"]
-    position, has_gauss, gauss = state["position"], state["has_gauss"], state["gauss"]
-    generator = ("MT19937", arrays["numpy"], position, has_gauss, gauss)
-    np.random.set_state(generator)  # noqa: NPY002 - Stable-Baselines3 draws from it
-    torch.set_rng_state(torch.from_numpy(arrays["torch"]))
-
-
-def _live_arrays(model: Model) -> Iterator[tuple[str, Array]]:
-    """Arrays of the environments that a checkpoint carries and a restore fills."""
-    env = model.env
-    assert isinstance(env, SplitVecEnv)
-    assert env.scale is not None
-    simulator = env.simulator
-    for group in (simulator.belief, simulator.truth, simulator.out):
-        for field, array in zip(group._fields, group, strict=True):
-            yield f"{type(group).__name__}/{field}", array
-    yield "scale/returns", env.scale.returns
-    yield "scale/moments", env.scale.moments

@@ -165,19 +165,31 @@ def _settings(spec: str, text: str) -> dict[str, float]:
     return settings
 
 
-def _load_trained(path: str) -> Policy:
+def _load_trained(reference: str) -> Policy:
+    path, preference = trained_reference(reference)
     if not path:
         raise PolicyError("policy 'ppo' needs the folder of its run, such as ppo:runs/x")
     try:
-        from agents.ppo import load_policy
+        from agents.learned import load_policy
     except ModuleNotFoundError as error:
         raise PolicyError(
             f"policy ppo:{path} needs {error.name}: install splitenv[train]"
         ) from error
     try:
-        return load_policy(path)
+        return load_policy(path, preference)
     except ValueError as error:
         raise PolicyError(str(error)) from error
+
+
+def trained_reference(reference: str) -> tuple[str, float | None]:
+    """Split what follows ``ppo:`` into the run's folder and where its knob is put, if anywhere."""
+    path, separator, rest = reference.rpartition(":")
+    if not separator or not _SETTING.fullmatch(rest):
+        return reference, None
+    values = _settings(f"ppo:{reference}", rest)
+    if set(values) != {"preference"}:
+        raise PolicyError(f"policy ppo:{reference}: a trained policy takes preference=NUMBER only")
+    return path, values["preference"]
 
 
 def _load_tuned(path: str) -> Policy:

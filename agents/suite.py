@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from agents.capacity import capacity
-from agents.registry import PolicyError, make_policy
+from agents.registry import PolicyError, make_policy, trained_reference
 from splitenv.profiles.figures import Frozen, ProfileError, read_profile
 from splitenv.scenario import Scenario, load_scenario
 
@@ -178,7 +178,9 @@ def settings_of(spec: str, points: int) -> tuple[list[str], int]:
     grid = {own}
     for end in ends:
         grid |= {own + (end - own) * (k / each) ** 2 for k in range(1, each + 1)}
-    specs = [_spec(about["name"], {**values, knob: value}) for value in sorted(grid)]
+    kind, _, reference = spec.partition(":")
+    name = f"ppo:{trained_reference(reference)[0]}" if kind == "ppo" else about["name"]
+    specs = [_spec(name, {**values, knob: value}) for value in sorted(grid)]
     return specs, sorted(grid).index(own)
 
 

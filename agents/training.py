@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,27 +16,35 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from agents.heuristics.fixed import AllCloud
-from agents.monitor import HELD_OUT, HeldOut, Outcome, ProgressTable, TensorBoard, outcome
+from agents.calibration import calibrate
+from agents.checkpoint import checkpoint, restore
+from agents.imitation import imitate
+from agents.learned import SB3Policy, save_best
+from agents.monitor import (
+    HELD_OUT,
+    LOADS,
+    HeldOut,
+    Outcome,
+    ProgressTable,
+    TensorBoard,
+    outcome,
+)
 from agents.ppo import (
     BEST,
     CONFIG,
+    CONTINUED,
     Algorithm,
     Model,
     PPOSettings,
     RunError,
-    SB3Policy,
     build_model,
-    checkpoint,
     load_hyperparameters,
     read_config,
-    restore,
-    save_best,
     training_env,
 )
+from agents.registry import make_policy
 from splitenv.provenance import provenance, write_json
 from splitenv.scenario import Scenario
-from splitenv.simulator import Simulator
 from splitenv.tables import profile_digest
 
 CHECKPOINT = "checkpoint.npz"
@@ -44,8 +52,8 @@ EVALUATIONS = "evaluations.json"
 PROGRESS = "progress.csv"
 TENSORBOARD = "tensorboard"
 
-HELD_OUT_EPISODES = 64
-"""Episodes of one evaluation."""
+HELD_OUT_EPISODES = 32
+"""Episodes of one evaluation, at each load."""
 EVALUATION_PARTS = 10
 """A run is evaluated at its start and after each of so many equal parts."""
 CHECKPOINT_ROLLOUTS = 16
@@ -88,9 +96,15 @@ class Run:
         self.config = config
         self.scenario = Scenario.model_validate(config["scenario"])
         self.settings = PPOSettings.model_validate(config["settings"])
-        envs = self.settings.environments
-        simulator = Simulator(self.scenario, envs, randomise=True, stagger=True)
-        env = training_env(simulator, self.settings)
+        self.rule = make_policy(config["rule"]) if config["rule"] else None
+        env = training_env(
+            self.scenario,
+            self.settings,
+            config["seed"],
+            target=config["target_attainment"],
+            preferences=config["preference_conditioned"],
+        )
+        self.env = env
         self.model: Model = build_model(config["algorithm"], env, self.settings, config["seed"])
         self.evaluations: list[dict[str, Any]] = []
 
@@ -108,30 +122,40 @@ class Run:
     @property
     def best(self) -> dict[str, Any] | None:
         """The evaluation of the model that ``best.zip`` holds."""
-        return min(self.evaluations, key=lambda each: each["cost"], default=None)
+        return min(self.evaluations, key=lambda each: each["score"], default=None)
+
+    def policy(self) -> SB3Policy:
+        """The policy as it is now; it goes on learning."""
+        return SB3Policy.of(self.model, self.scenario)
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint, if the algorithm's runs can be continued."""
+        if self.config["algorithm"] not in CONTINUED:
+            return
         checkpoint(self.model, self.folder / CHECKPOINT, {"evaluations": self.evaluations})
 
-    def evaluate(self, held_out: HeldOut, all_cloud: Outcome) -> dict[str, Any]:
+    def evaluate(self, held_out: HeldOut) -> dict[str, Any]:
         """Evaluate on the held-out seeds; keep the model if it is the best so far."""
-        result = held_out(SB3Policy.of(self.model))
-        saving = 1.0 - result.gpu_seconds / all_cloud.gpu_seconds
-        entry = {"steps": self.steps, **asdict(result), "saving_vs_all_cloud": saving}
+        result = held_out(self.policy())
+        entry = {"steps": self.steps, **held_out.compare(result)}
         self.evaluations.append(entry)
         if self.best is entry:
             save_best(self.model, self.folder)
         write_json(
             self.folder / EVALUATIONS,
             {
-                "seeds": {"first": HELD_OUT, "episodes": held_out.simulator.envs},
-                "all_cloud": asdict(all_cloud),
+                "seeds": {"first": HELD_OUT, "episodes": held_out.episodes},
+                "all_cloud": _plain(held_out.all_cloud),
+                "rule": held_out.rule and _plain(held_out.rule),
                 "best": self.best,
                 "evaluations": self.evaluations,
             },
         )
         return entry
+
+
+def _plain(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    return {load: asdict(each) for load, each in outcomes.items()}
 
 
 def begin(
@@ -142,8 +166,21 @@ def begin(
     seed: int,
     algorithm: Algorithm = "maskable-ppo",
     settings: PPOSettings | None = None,
+    rule: str | None = None,
+    target_attainment: float | None = None,
+    preference_conditioned: bool = False,
 ) -> Run:
     """Make a new run; its folder is written once everything else could be made.
+
+    Parameters
+    ----------
+    rule
+        Spec of the rule that is imitated first, and whose dispatch discipline the policy runs
+        under; None starts from nothing, under the scenario's own.
+    target_attainment
+        To be held in every band of load and tier; None keeps the violation price.
+    preference_conditioned
+        Whether the policy learns for every violation price at once.
 
     Raises
     ------
@@ -154,6 +191,12 @@ def begin(
         raise RunError(f"{folder} already holds a run: continue it with --resume {folder}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder} is there already and is not empty: choose another --out")
+    if algorithm != "maskable-ppo" and (rule or target_attainment or preference_conditioned):
+        raise RunError(f"--algorithm {algorithm} learns from nothing and by the violation price")
+    if target_attainment is not None and preference_conditioned:
+        raise RunError("--target-attainment and --preference-conditioned exclude each other")
+    if rule is not None:
+        scenario = make_policy(rule).under(scenario)
     config = {
         "scenario": scenario.model_dump(mode="json"),
         "scenario_sha256": scenario.digest(),
@@ -161,6 +204,9 @@ def begin(
         "algorithm": algorithm,
         "steps": steps,
         "seed": seed,
+        "rule": rule,
+        "target_attainment": target_attainment,
+        "preference_conditioned": preference_conditioned,
         "settings": (settings or load_hyperparameters(scenario.name)).model_dump(mode="json"),
         "provenance": provenance(),
     }
@@ -178,6 +224,8 @@ def resume(folder: Path) -> Run:
         If there is none, it is finished, or the profiles have changed since it began.
     """
     config = read_config(folder)
+    if config["algorithm"] not in CONTINUED:
+        raise RunError(f"{folder} can't be continued: it is a run of {config['algorithm']}")
     if profile_digest(Scenario.model_validate(config["scenario"])) != config["profiles_sha256"]:
         raise RunError(f"{folder} can't be continued: the profiles have changed since it began")
     run = Run(folder, config)
@@ -203,6 +251,8 @@ def train(run: Run, console: Console) -> None:
     with _signals() as received, _bar(console) as bar:
         watch = _Watch(run, bar, logs, received)
         try:
+            if run.rule is not None and run.steps == 0:
+                watch.imitate()
             run.model.learn(run.total - run.steps, callback=watch, reset_num_timesteps=False)
         finally:
             logger.close()
@@ -218,14 +268,27 @@ class _Watch(BaseCallback):
         self.logs = logs
         self.received = received
         self.task = bar.add_task("", total=run.total, completed=run.steps, figures="compiling")
-        self.held_out = HeldOut(run.scenario, HELD_OUT_EPISODES)
-        self.all_cloud = self.held_out(AllCloud())
+        self.held_out = HeldOut(run.scenario, HELD_OUT_EPISODES, run.rule)
+
+    def imitate(self) -> None:
+        """Start from the rule."""
+        run = self.run
+        assert run.rule is not None
+        learned = imitate(run.model, run.rule, run.settings.imitation, self._imitating)
+        self.bar.console.print(
+            f"imitated {run.config['rule']}: agrees in {learned['agreement']:.1%}", highlight=False
+        )
+
+    def _imitating(self, done: float) -> None:
+        self.bar.update(self.task, figures=f"imitating the rule, {done:.0%}")
 
     def _on_rollout_start(self) -> None:
         self._between_rollouts()
 
     def _on_training_end(self) -> None:
         self._between_rollouts()
+        if self.run.config["preference_conditioned"]:
+            calibrate(self.run.folder, self.run.scenario)
 
     def _between_rollouts(self) -> None:
         run = self.run
@@ -247,9 +310,10 @@ class _Watch(BaseCallback):
 
     def _evaluate(self) -> None:
         run = self.run
-        result = run.evaluate(self.held_out, self.all_cloud)
+        result = run.evaluate(self.held_out)
         scalars = {
             "gpu/saving_vs_all_cloud": result["saving_vs_all_cloud"],
+            "evaluation/score": result["score"],
             "evaluation/cost": result["cost"],
             "evaluation/attainment": result["attainment"],
             "evaluation/gpu_seconds_per_request": result["gpu_seconds"],
@@ -257,7 +321,8 @@ class _Watch(BaseCallback):
         }
         self.logs.write(scalars, {}, run.steps)
         self.bar.console.print(
-            f"{run.steps:>11,} steps: cost {result['cost']:.4f}, "
+            f"{run.steps:>11,} steps: cost {result['cost']:.4f} "
+            f"({result['score']:.3f} of {self.held_out.base}'s over {len(LOADS)} loads), "
             f"attainment {result['attainment']:.2%}, "
             f"GPU {result['gpu_seconds']:.3f} s per request, "
             f"{result['saving_vs_all_cloud']:.1%} saved against all-cloud"
@@ -272,6 +337,11 @@ class _Watch(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
+        constraint = self.run.env.constraint
+        if constraint is not None:
+            constraint.update()
+            for name, value in constraint.figures().items():
+                self.logger.record(name, value)
         seen = outcome(self.model.ep_info_buffer or ())
         figures = ""
         if seen is not None:

@@ -173,3 +173,21 @@ def world_digest(scenario: Scenario) -> str:
         mode="json", exclude={"title", "note", "violation_price"}, exclude_defaults=True
     )
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def best_tuned(scenario: str) -> str | None:
+    """Spec of the shipped rule that costs least at a scenario's target, or comes closest to it.
+
+    None if none was tuned for it.
+    """
+    files = sorted((FOLDER / scenario).glob("*.yaml"))
+    if not files:
+        return None
+    read = {path.stem: read_tuned(path) for path in files}
+
+    def rank(name: str) -> tuple[bool, float]:
+        tuned = read[name]
+        near = tuned.attainment + tuned.within >= tuned.target
+        return (not near, tuned.gpu_cost if near else -tuned.attainment)
+
+    return f"tuned:{scenario}/{min(read, key=rank)}"

@@ -12,8 +12,12 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
+from agents.pressure import Constraint, LoadBands, Preferences, RewardScale
+from splitenv.disciplines import HOLDING
 from splitenv.features import bounds
+from splitenv.scenario import Scenario
 from splitenv.simulator import SAME_STEP, Simulator
+from splitenv.tables import build_tables
 from splitenv.truth import METRICS
 
 Array = npt.NDArray[Any]
@@ -26,47 +30,6 @@ def training_seeds(seed: int, envs: int) -> npt.NDArray[np.uint64]:
     """Environment seeds of a training run: the top bit is set, which no evaluation's seed has."""
     drawn = np.random.SeedSequence(seed).generate_state(envs, np.uint64)
     return np.asarray(drawn | _TRAINING, np.uint64)
-
-
-class RewardScale:
-    """Divides rewards by the running standard deviation of the discounted return.
-
-    Learning then does not depend on the unit of cost. The mean is left alone, so that the sign and
-    the zero of a reward keep their meaning.
-
-    Parameters
-    ----------
-    envs
-        Rows of the batch.
-    discount
-        The agent's.
-    """
-
-    def __init__(self, envs: int, discount: float) -> None:
-        self.discount = discount
-        self.returns = np.zeros(envs)
-        self.moments = np.zeros(3)
-        """Count, mean and sum of squared deviations of all returns so far."""
-
-    def __call__(self, reward: Array, ended: Array) -> npt.NDArray[np.float32]:
-        """Take in one step's rewards, shape (E,), and return them scaled."""
-        self.returns = self.returns * self.discount + reward
-        self._merge(self.returns)
-        self.returns[ended] = 0.0
-        count, _, squares = self.moments
-        return np.asarray(reward / np.sqrt(squares / count + 1e-8), np.float32)
-
-    def _merge(self, values: Array) -> None:
-        """Chan's parallel update of count, mean and sum of squared deviations."""
-        count, mean, squares = self.moments
-        added = len(values)
-        total = count + added
-        shift = values.mean() - mean
-        self.moments[:] = (
-            total,
-            mean + shift * added / total,
-            squares + values.var() * added + shift * shift * count * added / total,
-        )
 
 
 class SplitVecEnv(VecEnv):
@@ -83,13 +46,35 @@ class SplitVecEnv(VecEnv):
         Staggered and randomised as the training wants it.
     scale
         Scales the rewards that are handed out; episode returns stay in units of cost.
+    constraint, preferences
+        What a violation costs, at most one of them; preferences add a column to observations.
+
+    Attributes
+    ----------
+    choices
+        The actions that are offered, by their index in the action table: those without a hold where
+        the discipline counts none.
     """
 
-    def __init__(self, simulator: Simulator, scale: RewardScale | None = None) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        scale: RewardScale | None = None,
+        *,
+        constraint: Constraint | None = None,
+        preferences: Preferences | None = None,
+    ) -> None:
         self.simulator = simulator
         self.scale = scale
+        self.constraint = constraint
+        self.preferences = preferences
+        self.choices = choices_of(simulator.scenario)
+        self.bands = LoadBands(simulator)
         low, high = bounds(simulator.tables.enter.shape[1])
-        super().__init__(simulator.envs, spaces.Box(low, high), spaces.Discrete(simulator.actions))
+        if preferences is not None:
+            low, high = np.append(low, np.float32(-1)), np.append(high, np.float32(1))
+        offered = spaces.Discrete(len(self.choices))
+        super().__init__(simulator.envs, spaces.Box(low, high), offered)
         self._actions: Array = np.zeros(self.num_envs, np.int64)
         self._nothing_ended: Infos = [{}] * self.num_envs
 
@@ -106,25 +91,41 @@ class SplitVecEnv(VecEnv):
         self.simulator.reset()
         if self.scale is not None:
             self.scale.returns[:] = 0.0
+        if self.constraint is not None:
+            self.constraint.reset()
+        if self.preferences is not None:
+            self.preferences.draw(np.arange(self.num_envs))
         return self.observation()
 
     def observation(self) -> npt.NDArray[np.float32]:
         """A copy of what the last reset or step gave: Stable-Baselines3 keeps a reference."""
-        return np.array(self.simulator.observation)
+        if self.preferences is None:
+            return np.array(self.simulator.observation)
+        return np.concatenate([self.simulator.observation, self.preferences.knob], axis=1)
 
     def step_async(self, actions: Array) -> None:
-        """Take in the actions, shape (E,)."""
-        self._actions = np.asarray(actions, np.int64)
+        """Take in the choices, shape (E,)."""
+        self._actions = self.choices[np.asarray(actions, np.int64)]
 
     def step_wait(self) -> tuple[Array, Array, Array, Infos]:
         """Step, and return observations, rewards, dones and infos."""
         simulator = self.simulator
+        band = self.bands()
         simulator.step(self._actions, SAME_STEP)
         ended = np.array(simulator.truncated)
-        infos = self._infos(np.flatnonzero(ended)) if ended.any() else self._nothing_ended
         reward = np.array(simulator.reward)
+        if self.preferences is not None:
+            reward = self.preferences.weigh(reward)
         if self.scale is not None:
-            reward = self.scale(reward, ended)
+            reward = self.scale(reward, ended, band)
+        infos = self._nothing_ended
+        if ended.any():
+            rows = np.flatnonzero(ended)
+            infos = self._infos(rows)
+            if self.constraint is not None:
+                self.constraint.ended(rows)
+            if self.preferences is not None:
+                self.preferences.draw(rows)
         return self.observation(), reward, ended, infos
 
     def _infos(self, rows: Array) -> Infos:
@@ -133,7 +134,7 @@ class SplitVecEnv(VecEnv):
             finished = self.simulator.finished[row]
             counted = {name: float(finished[name]) for name in METRICS.names or ()}
             infos[row] = {
-                "terminal_observation": np.array(self.simulator.final_observation[row]),
+                "terminal_observation": self._last_observation(row),
                 "TimeLimit.truncated": True,
                 "episode": {
                     "r": counted["total_reward"],
@@ -142,6 +143,10 @@ class SplitVecEnv(VecEnv):
                 },
             }
         return infos
+
+    def _last_observation(self, row: int) -> npt.NDArray[np.float32]:
+        last = np.array(self.simulator.final_observation[row])
+        return last if self.preferences is None else np.append(last, self.preferences.knob[row])
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
@@ -154,8 +159,8 @@ class SplitVecEnv(VecEnv):
         )
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
-        """Which actions each pending request may take, shape (E, A)."""
-        return np.array(self.simulator.mask)
+        """Which choices each pending request has, shape (E, C)."""
+        return np.asarray(self.simulator.mask[:, self.choices])
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """One value for each environment of an attribute that all share."""
@@ -181,3 +186,11 @@ class SplitVecEnv(VecEnv):
 
     def _rows(self, indices: VecEnvIndices) -> Array:
         return np.array(list(self._get_indices(indices)), np.int64)
+
+
+def choices_of(scenario: Scenario) -> npt.NDArray[np.int64]:
+    """The actions that differ under a scenario's discipline, by index in the action table."""
+    tables = build_tables(scenario)
+    if scenario.dispatch.discipline in HOLDING:
+        return np.arange(len(tables.action_placement))
+    return np.flatnonzero(np.asarray(tables.action_hold) == 0.0)

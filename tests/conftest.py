@@ -90,12 +90,11 @@ def untrained(scenario: Any) -> Any:
     """A MaskablePPO policy, its last layer blown up: else it would hardly tell actions apart."""
     import torch
 
-    from agents.ppo import SB3Policy, build_model, load_hyperparameters, training_env
-    from splitenv.simulator import Simulator
+    from agents.learned import SB3Policy
+    from agents.ppo import build_model, load_hyperparameters, training_env
 
-    settings = load_hyperparameters(scenario.name)
-    env = training_env(Simulator(scenario, 1), settings)
-    model = build_model("maskable-ppo", env, settings, seed=0)
+    settings = load_hyperparameters(scenario.name).model_copy(update={"environments": 1})
+    model = build_model("maskable-ppo", training_env(scenario, settings, 0), settings, seed=0)
     with torch.no_grad():
-        model.policy.action_net.weight *= 100.0
-    return SB3Policy.of(model, "ppo:untrained")
+        model.policy.actor.own.weight *= 100.0
+    return SB3Policy.of(model, scenario, "ppo:untrained")

@@ -118,12 +118,13 @@ def test_a_run_is_exported_with_its_provenance_and_evaluations(tmp_path: Path) -
 
 def write_run(folder: Path) -> Path:
     """Make the folder of a run that has not learned anything yet."""
-    from agents.ppo import build_model, load_hyperparameters, save_best, training_env
+    from agents.learned import save_best
+    from agents.ppo import build_model, load_hyperparameters, training_env
     from splitenv.scenario import load_scenario
-    from splitenv.simulator import Simulator
 
-    scenario, settings = load_scenario("sd-mobile"), load_hyperparameters("sd-mobile")
-    model = build_model("maskable-ppo", training_env(Simulator(scenario, 1), settings), settings, 0)
+    scenario = load_scenario("sd-mobile")
+    settings = load_hyperparameters("sd-mobile").model_copy(update={"environments": 1})
+    model = build_model("maskable-ppo", training_env(scenario, settings, 0), settings, 0)
     config: dict[str, Any] = {
         "scenario": scenario.model_dump(mode="json"),
         "algorithm": "maskable-ppo",
@@ -164,3 +165,44 @@ def test_the_runtime_decides_as_a_pair_did_in_its_simulation(tmp_path: Path, nam
 
     assert skew.decisions == 300
     assert skew.equal
+
+
+def test_a_bundle_of_a_policy_with_a_knob_is_set_by_its_calibration(tmp_path: Path) -> None:
+    from agents.learned import SB3Policy
+    from agents.ppo import build_model, load_hyperparameters, training_env
+    from agents.pressure import knob_of
+
+    scenario = load_scenario("sd-mobile")
+    settings = load_hyperparameters("sd-mobile").model_copy(update={"environments": 1})
+    env = training_env(scenario, settings, 0, preferences=True)
+    model = build_model("maskable-ppo", env, settings, 0)
+    with torch.no_grad():
+        model.policy.actor.own.weight *= 300.0
+    policy = SB3Policy.of(model, scenario).at(0.25)
+    calibration = {"targets": {"0.95": 0.5, "0.99": 16.0, "0.999": None}}
+
+    export(policy, scenario, tmp_path / "b", training={"calibration": calibration})
+
+    bundle = read_bundle(tmp_path / "b")
+    assert bundle.manifest.graph is not None
+    knob = bundle.manifest.graph.knob
+    assert knob is not None
+    assert (knob.value, knob.targets) == (
+        -1.0,
+        {"0.95": pytest.approx(knob_of(0.5)), "0.99": 1.0, "0.999": None},
+    )
+    seen, masks = bundle.goldens.observations, bundle.goldens.masks
+    assert np.array_equal(bundle.policy().act(seen, masks), policy.act(seen, masks))
+    strict = policy.at(16.0)
+    strict.bind(bundle.context)
+    assert np.array_equal(bundle.policy(0.99).act(seen, masks), strict.act(seen, masks))
+    assert (bundle.policy(0.99).act(seen, masks) != policy.act(seen, masks)).any()
+    with pytest.raises(BundleError, match=r"target 0.999 is none that it was measured to meet"):
+        bundle.policy(0.999)
+    with pytest.raises(BundleError, match="has no knob"):
+        read_bundle(export_rule_bundle(tmp_path)).policy(0.99)
+
+
+def export_rule_bundle(folder: Path) -> Path:
+    export(make_policy("all-cloud"), load_scenario("sd-mobile"), folder / "rule")
+    return folder / "rule"

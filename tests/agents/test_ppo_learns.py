@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from agents.ppo import SB3Policy, build_model, load_hyperparameters, training_env
+from agents.learned import SB3Policy
+from agents.ppo import build_model, load_hyperparameters
+from agents.pressure import RewardScale
+from agents.vec_env import SplitVecEnv
 from splitenv.context import Context
 from splitenv.scenario import load_scenario
 from splitenv.simulator import Simulator
@@ -38,10 +41,11 @@ def test_where_company_saves_nothing_no_request_is_held() -> None:
     quick = {"discount": 0.9, "learning_rate": 1e-3}
     settings = load_hyperparameters("sd-mobile").model_copy(update=small | quick)
     simulator = Simulator(scenario, settings.environments, stagger=True, tables=tables)
-    model = build_model("maskable-ppo", training_env(simulator, settings), settings, seed=0)
+    env = SplitVecEnv(simulator, RewardScale(settings.environments, settings.discount))
+    model = build_model("maskable-ppo", env, settings, seed=0)
     model.learn(400_000)
 
-    policy = SB3Policy.of(model)
+    policy = SB3Policy.of(model, scenario)
     policy.bind(Context(tables))
     held_out = Simulator(scenario, 32, tables=tables)
     held_out.seed(range(32))

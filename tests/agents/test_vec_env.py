@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 
-from agents.vec_env import RewardScale, SplitVecEnv, training_seeds
+from agents.vec_env import SplitVecEnv, training_seeds
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 
@@ -111,15 +111,14 @@ def test_training_seeds_differ_by_seed_and_leave_small_ones_to_evaluation() -> N
     assert not np.isin(training_seeds(1, 512), seeds).any()
 
 
-def test_scaled_rewards_are_those_over_the_deviation_of_all_returns_so_far() -> None:
-    rng = np.random.default_rng(1)
-    scale = RewardScale(4, discount=0.9)
-    running, seen = np.zeros(4), []
-    for step in range(50):
-        reward = rng.normal(-3.0, 2.0, 4)
-        ended = np.full(4, step % 7 == 0)
-        running = running * 0.9 + reward
-        seen.append(running)
-        running = np.where(ended, 0.0, running)
-        scaled = scale(reward, ended)
-        np.testing.assert_allclose(scaled, reward / np.std(seen), rtol=1e-5)
+def test_where_holds_do_not_count_only_placements_are_offered(scenario: Scenario) -> None:
+    deferred = scenario.with_overrides({"dispatch.discipline": "deferred"})
+    env = build(deferred)
+    env.reset()
+
+    assert env.action_space.n == len(env.simulator.tables.enter[0])
+    assert (env.simulator.tables.action_hold[env.choices] == 0.0).all()
+    placements = env.simulator.tables.action_placement[env.choices]
+    assert placements.tolist() == list(range(env.action_space.n))
+    assert np.array_equal(env.action_masks(), env.simulator.mask[:, env.choices])
+    assert len(build(scenario).choices) == env.simulator.actions

@@ -1,0 +1,169 @@
+"""The learned policy: a trained actor behind the interface that all schedulers have."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from stable_baselines3.dqn.policies import DQNPolicy
+from torch import nn
+
+from agents.network import SplitPolicy, Whole
+from agents.policy import Actions, Masks, Observations, Parameter, Policy
+from agents.ppo import BEST, CLASSES, UNREADABLE, Model, RunError, read_config
+from agents.pressure import Preferences, knob_of
+from agents.vec_env import choices_of
+from splitenv.context import Context
+from splitenv.files import write_bytes
+from splitenv.parts import Dispatch
+from splitenv.scenario import Scenario
+from splitenv.state import Array
+from splitenv.tables import build_tables
+
+CALIBRATION = "calibration.json"
+
+
+class SB3Policy(Policy):
+    """The greedy policy of a trained actor: the possible action with the highest logit.
+
+    Parameters
+    ----------
+    actor
+        Maps observations and a knob, if it has one, to logits over the choices.
+    choices
+        Actions that it chooses among, by index in the action table.
+    scenario
+        That it was trained in: it runs under that dispatch discipline.
+    name
+        What reports call it.
+    preference
+        Where its knob stands: the violation price that it minds, as a multiple of the scenario's;
+        None if it has no knob.
+
+    Attributes
+    ----------
+    graph
+        The same from observations (N, F) to logits over all actions (N, A): what is exported. Made
+        by :meth:`bind`.
+    """
+
+    name = "ppo"
+
+    def __init__(
+        self,
+        actor: nn.Module,
+        choices: Array,
+        scenario: Scenario,
+        name: str = "ppo",
+        preference: float | None = None,
+    ) -> None:
+        if preference is not None:
+            low, high = Preferences.RANGE
+            meaning = "price of a violation, as a multiple of the scenario's"
+            known = Parameter(1.0, low, high, meaning)
+            # Class variables of other policies; a trained one has a knob or none.
+            self.parameters = {"preference": known}  # type: ignore[misc]
+            self.aggressiveness = "preference"  # type: ignore[misc]
+            super().__init__(preference=preference)
+        else:
+            super().__init__()
+        self.name = name
+        self.actor = actor.eval()
+        self.choices = choices
+        self._scenario = scenario
+        self._knobs = torch.tensor([] if preference is None else [knob_of(preference)])
+        self._trained_on = Context(build_tables(scenario))
+
+    @classmethod
+    def of(cls, model: Model, scenario: Scenario, name: str = "ppo") -> SB3Policy:
+        """Look at a model's actor; it stays the model's, and learns with it."""
+        policy = model.policy
+        choices = choices_of(scenario)
+        if isinstance(policy, SplitPolicy):
+            knob = 1.0 if policy.layout.knobs else None
+            return cls(policy.actor, choices, scenario, name, knob)
+        if isinstance(policy, DQNPolicy):
+            return cls(policy.q_net.q_net, choices, scenario, name)
+        actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
+        return cls(actor, choices, scenario, name)
+
+    def at(self, preference: float) -> SB3Policy:
+        """Turn the knob."""
+        return SB3Policy(self.actor, self.choices, self._scenario, self.name, preference)
+
+    def dispatch(self, scenario: Scenario) -> Dispatch:
+        """The discipline of the training."""
+        return self._scenario.dispatch
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the actor's layers and weights."""
+        digest = hashlib.sha256(repr((self.actor, self.choices.tolist())).encode())
+        for tensor in self.actor.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    def bind(self, context: Context) -> None:
+        """Check that the scenario has the observations and actions of the training."""
+        learned = (len(self._trained_on.features), self._trained_on.actions)
+        offered = (len(context.features), context.actions)
+        if learned != offered:
+            raise RunError(
+                f"{self.name} was trained on {learned[0]} features and {learned[1]} actions; "
+                f"this scenario has {offered[0]} and {offered[1]}"
+            )
+        super().bind(context)
+        self.graph = Whole(self.actor, self.choices.tolist(), offered[1], self._knobs)
+
+    def act(self, observations: Observations, masks: Masks) -> Actions:
+        """Take the possible action with the highest logit; among equals, the first."""
+        seen = np.asarray(observations, np.float32)
+        with torch.no_grad():
+            logits = self.graph(torch.from_numpy(seen)).numpy()
+        return np.asarray(np.where(masks, logits, -np.inf).argmax(axis=1), np.int64)
+
+
+def load_policy(path: str | Path, preference: float | None = None) -> SB3Policy:
+    """Load the best model of a run folder.
+
+    Parameters
+    ----------
+    preference
+        Where to put its knob; if not given, where the run's calibration meets the scenario's
+        target, or 1 as long as there is none.
+
+    Raises
+    ------
+    RunError
+        If there is no model, it can't be read, or has no knob.
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    best = folder / BEST
+    if not best.is_file():
+        raise RunError(f"run {folder} has no {BEST}: its first evaluation is still to come")
+    try:
+        model = CLASSES[config["algorithm"]].load(best, device="cpu")
+    except UNREADABLE as error:
+        raise RunError(f"{best} can't be read: it is damaged or of another version") from error
+    torch.set_num_threads(1)
+    scenario = Scenario.model_validate(config["scenario"])
+    policy = SB3Policy.of(model, scenario, f"ppo:{folder.resolve().name}")
+    if "preference" not in policy.parameters:
+        if preference is not None:
+            raise RunError(f"run {folder} was trained without --preference-conditioned: no knob")
+        return policy
+    calibration = folder / CALIBRATION
+    if preference is None and calibration.is_file():
+        preference = json.loads(calibration.read_text(encoding="utf-8"))["preference"]
+    return policy.at(1.0 if preference is None else preference)
+
+
+def save_best(model: Model, folder: Path) -> None:
+    """Write ``best.zip``, atomically, without the state of the training environments."""
+    content = io.BytesIO()
+    model.save(content, exclude=["_last_obs", "_last_episode_starts", "ep_info_buffer"])
+    write_bytes(folder / BEST, content.getvalue())
