@@ -16,7 +16,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from agents.evaluation import play
 from agents.heuristics.fixed import AllCloud
 from agents.policy import Policy
-from agents.suite import Load
+from agents.suite import Load, with_load
 from splitenv.files import write_text
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
@@ -116,8 +116,7 @@ class HeldOut:
         self.episodes = episodes
         self._seeds = HELD_OUT + np.arange(episodes)
         self._simulators = {
-            name: Simulator(scenario.with_overrides({"load": load.of(scenario)}), episodes)
-            for name, load in LOADS.items()
+            name: Simulator(with_load(scenario, load), episodes) for name, load in LOADS.items()
         }
         self.all_cloud = self(AllCloud())
         self.rule = self(rule) if rule is not None else None

@@ -138,7 +138,11 @@ def under_load(name: str, load: Load, overrides: dict[str, object]) -> Scenario:
 
     As many of its requests count as before: what warms up at both ends grows with the load.
     """
-    scenario = load_scenario(name, overrides)
+    return with_load(load_scenario(name, overrides), load)
+
+
+def with_load(scenario: Scenario, load: Load) -> Scenario:
+    """Put a scenario under a load, likewise."""
     rate = load.of(scenario)
     warmup = scenario.model_copy(update={"load": rate}).warmup
     decisions = scenario.decisions + 2 * (warmup - scenario.warmup)
