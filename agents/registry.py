@@ -166,7 +166,9 @@ def _settings(spec: str, text: str) -> dict[str, float]:
 
 
 def _load_trained(reference: str) -> Policy:
-    path, preference = trained_reference(reference)
+    path, values = reference_and_settings(reference)
+    if set(values) - {"preference"}:
+        raise PolicyError(f"policy ppo:{reference}: a trained policy takes preference=NUMBER only")
     if not path:
         raise PolicyError("policy 'ppo' needs the folder of its run, such as ppo:runs/x")
     try:
@@ -176,20 +178,25 @@ def _load_trained(reference: str) -> Policy:
             f"policy ppo:{path} needs {error.name}: install splitenv[train]"
         ) from error
     try:
-        return load_policy(path, preference)
+        return load_policy(path, values.get("preference"))
     except ValueError as error:
         raise PolicyError(str(error)) from error
 
 
-def trained_reference(reference: str) -> tuple[str, float | None]:
-    """Split what follows ``ppo:`` into the run's folder and where its knob is put, if anywhere."""
+def reference_and_settings(reference: str) -> tuple[str, dict[str, float]]:
+    """Split what follows ``ppo:`` or ``bundle:`` into a path and the settings after it, if any."""
     path, separator, rest = reference.rpartition(":")
-    if not separator or not _SETTING.fullmatch(rest):
-        return reference, None
-    values = _settings(f"ppo:{reference}", rest)
-    if set(values) != {"preference"}:
-        raise PolicyError(f"policy ppo:{reference}: a trained policy takes preference=NUMBER only")
-    return path, values["preference"]
+    if not separator or not _SETTING.match(rest):
+        return reference, {}
+    return path, _settings(reference, rest)
+
+
+def _load_bundled(reference: str) -> Policy:
+    try:
+        from agents.bundled import load_bundled
+    except ModuleNotFoundError as error:
+        raise PolicyError(f"policy bundle:{reference} needs {error.name}") from error
+    return load_bundled(*reference_and_settings(reference))
 
 
 def _load_tuned(path: str) -> Policy:
@@ -198,7 +205,11 @@ def _load_tuned(path: str) -> Policy:
     return load_tuned(path)
 
 
-BY_PATH: dict[str, Callable[[str], Policy]] = {"ppo": _load_trained, "tuned": _load_tuned}
+BY_PATH: dict[str, Callable[[str], Policy]] = {
+    "ppo": _load_trained,
+    "bundle": _load_bundled,
+    "tuned": _load_tuned,
+}
 """What is read from files: by the name before the colon, what makes the policy of a path."""
 
 

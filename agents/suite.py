@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from agents.capacity import capacity
-from agents.registry import PolicyError, make_policy, trained_reference
+from agents.registry import PolicyError, make_policy, reference_and_settings
 from splitenv.profiles.figures import Frozen, ProfileError, read_profile
 from splitenv.scenario import Scenario, load_scenario
 
@@ -183,7 +183,9 @@ def settings_of(spec: str, points: int) -> tuple[list[str], int]:
     for end in ends:
         grid |= {own + (end - own) * (k / each) ** 2 for k in range(1, each + 1)}
     kind, _, reference = spec.partition(":")
-    name = f"ppo:{trained_reference(reference)[0]}" if kind == "ppo" else about["name"]
+    name = about["name"]
+    if kind in ("ppo", "bundle"):
+        name = f"{kind}:{reference_and_settings(reference)[0]}"
     specs = [_spec(name, {**values, knob: value}) for value in sorted(grid)]
     return specs, sorted(grid).index(own)
 
