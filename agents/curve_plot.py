@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
+from agents.bound_report import percent
 from agents.drawing import (
     INK,
     NEAREST,
@@ -26,7 +27,7 @@ from agents.drawing import (
     trade_off_axes,
 )
 from agents.judge import Cell, Standing
-from agents.suite_report import percent, verdict
+from agents.suite_report import verdict
 
 Spots = list[tuple[float, float]]
 

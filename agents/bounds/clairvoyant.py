@@ -5,8 +5,9 @@ What it bounds and why stands in docs/bounds.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
 from splitenv.state import Tables
 
+Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Progress = Callable[[int], None]
@@ -128,6 +130,22 @@ class Priced:
     attainable: Floats
     fee: float
     norm: float
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Arrays to be kept in a file."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """Make it of what :meth:`to_arrays` gave."""
+        return cls(
+            arrays["alone"],
+            arrays["together"],
+            arrays["fees"],
+            arrays["attainable"],
+            float(arrays["fee"]),
+            float(arrays["norm"]),
+        )
 
 
 def price_episodes(

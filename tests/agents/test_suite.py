@@ -12,6 +12,7 @@ from agents.across import across
 from agents.heuristics.fixed import AllCloud
 from agents.items import Cache, Item, policy_of
 from agents.judge import Cell, play_all, points_of, within
+from agents.measures import Tally
 from agents.policy import Parameter
 from agents.registry import PolicyError
 from agents.runner import Runner
@@ -114,7 +115,7 @@ def test_a_damaged_piece_is_played_again(tmp_path: Path) -> None:
 
     assert runner.computed == 2
     assert np.array_equal(whole.sums, again.sums)
-    assert Cache(tmp_path).load(item.key()) is not None
+    assert Cache(tmp_path).load(item.key(), Tally) is not None
 
 
 def test_what_is_kept_is_what_was_played(tmp_path: Path) -> None:
@@ -122,11 +123,11 @@ def test_what_is_kept_is_what_was_played(tmp_path: Path) -> None:
     made = item.run()
     Cache(tmp_path).store("key", made)
 
-    kept = Cache(tmp_path).load("key")
+    kept = Cache(tmp_path).load("key", Tally)
 
     assert kept is not None
     assert kept.groups == made.groups
-    for name in ("sums", "episodes", "latency"):
+    for name in ("sums", "episodes", "latency", "crossed"):
         assert np.array_equal(getattr(kept, name), getattr(made, name)), name
 
 
