@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from agents.bounds.gaps import Floors, room
 from agents.statistics import Interval, interval
+from splitenv.scenario import Scenario
 
 TARGETS = (0.99, 0.95, 0.999)
 """Attainments at which a bound is reported if nothing else is said."""
@@ -35,25 +34,33 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g}%"
 
 
-def bound_words(floors: Floors, target: float, best: Best | None) -> str:
-    """Say in a sentence what the bound is at a target, and what room the best rule leaves."""
-    least = float(floors.at(1.0 - target)[0])
-    at = percent(round(target, 3))
-    if math.isinf(least):
+def bound_words(
+    floors: Floors, targets: Sequence[float], best: Best | None, unit: str = "GPU s"
+) -> str:
+    """Say what the bound is at some targets, and what room the best rule leaves at the first."""
+    least = {percent(round(goal, 3)): float(floors.at(1.0 - goal)[0]) for goal in targets}
+    at, first = next(iter(least.items()))
+    if math.isinf(first):
         return f"The bound: nobody can serve {at} in time"
-    if least <= 0.0:
-        return f"The bound is nothing at {at}: devices alone could serve as many"
-    words = f"The bound at {at} is {least:.3g} GPU s a request"
+    if first <= 0.0:
+        return f"The bound at {at} is nothing: devices alone could serve as many"
+    more = [f"{cost:.3g} at {goal}" for goal, cost in least.items() if math.isfinite(cost)][1:]
+    aside = f" ({', '.join(more)})" if more else ""
+    words = f"The bound at {at} is {first:.3g} {unit} a request{aside}"
     if best is None:
         return f"{words}, and no rule gets there"
     if not math.isfinite(best.above.value):
         return f"{words}; {best.label} does not get there in its episodes"
-    most = room(best.above)
     return (
         f"{words}; the best rule, {best.label}, is {100 * best.above.value:.0f}%"
-        f"{_range(best.above)} above it, so that at most {100 * most.value:.0f}% of its GPU time "
-        "can still be saved"
+        f"{_range(best.above)} above it, so that at most {100 * room(best.above).value:.0f}% of "
+        "its GPU time can still be saved"
     )
+
+
+def unit_of(scenario: Scenario) -> str:
+    """What GPU cost is counted in."""
+    return "priced GPU s" if len(scenario.pool.types) > 1 else "GPU s"
 
 
 def _range(figure: Interval) -> str:
@@ -62,7 +69,9 @@ def _range(figure: Interval) -> str:
     return f" ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
 
 
-def bound_dict(floors: Floors, best: Mapping[float, Best | None], seed: int) -> dict[str, Any]:
+def bound_dict(
+    floors: Floors, best: Mapping[float, Best | None], scenario: Scenario, seed: int
+) -> dict[str, Any]:
     """Plain data of the bound, and of the best rule at each target."""
     return {
         "episodes": floors.episodes,
@@ -73,22 +82,21 @@ def bound_dict(floors: Floors, best: Mapping[float, Best | None], seed: int) -> 
             f"{target:g}": vars(interval(floors.at(1.0 - target), floors.episodes))
             for target in best
         },
-        "room": {
-            f"{target:g}": None
-            if rule is None
-            else {
-                "policy": rule.label,
-                "above_bound": vars(rule.above),
-                "room": vars(room(rule.above)),
-            }
-            for target, rule in best.items()
-        },
+        "room": {f"{target:g}": _room(rule) for target, rule in best.items()},
         "words": {
-            f"{target:g}": bound_words(floors, target, rule) for target, rule in best.items()
+            f"{target:g}": bound_words(floors, [target], rule, unit_of(scenario))
+            for target, rule in best.items()
         },
         "curve": [
             {"violations": missed, "gpu_cost": cost}
             for missed, cost in floors.curve()
-            if np.isfinite(cost)
+            if math.isfinite(cost)
         ],
     }
+
+
+def _room(rule: Best | None) -> dict[str, Any] | None:
+    if rule is None:
+        return None
+    left = room(rule.above)
+    return {"policy": rule.label, "above_bound": vars(rule.above), "room": vars(left)}

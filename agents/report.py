@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from agents.bound_report import MEANING, TARGETS, Best, bound_dict, bound_words
+from agents.bound_report import MEANING, TARGETS, Best, bound_dict, bound_words, unit_of
 from agents.bounds.gaps import Floors
 from agents.crossings import INPUT, INSIDE, NOTHING, OUTPUT, boundaries, share_of
 from agents.crossings import MEANING as CROSSINGS
@@ -51,7 +51,8 @@ def _bound_caption(evaluations: list[Evaluation], scenario: Scenario, floors: Fl
     if floors is None:
         return ""
     goal = target(scenario)
-    words = bound_words(floors, goal, best_rule(evaluations, goal))
+    goals = list(dict.fromkeys([goal, *TARGETS]))
+    words = bound_words(floors, goals, best_rule(evaluations, goal), unit_of(scenario))
     return (
         f". {words}. Above bound: at each policy's own attainment, in the first "
         f"{floors.episodes} episodes"
@@ -186,7 +187,8 @@ def _bound(
     evaluations: list[Evaluation], scenario: Scenario, floors: Floors, seed: int
 ) -> dict[str, Any]:
     goals = dict.fromkeys([target(scenario), *TARGETS])
-    return bound_dict(floors, {goal: best_rule(evaluations, goal) for goal in goals}, seed)
+    best = {goal: best_rule(evaluations, goal) for goal in goals}
+    return bound_dict(floors, best, scenario, seed)
 
 
 def target(scenario: Scenario) -> float:

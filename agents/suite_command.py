@@ -93,7 +93,7 @@ def _say(words: str) -> None:
 def show(cells: list[Cell], suite: Suite, terminal: Console) -> None:
     """Print a table a cell, and one a load that several scenarios are under."""
     for cell in cells:
-        terminal.print(cell_table(cell, suite.targets[0]))
+        terminal.print(cell_table(cell, suite.targets))
     for load, rows in across(cells, suite.targets[0]).items():
         terminal.print(across_table(rows, load, suite.targets[0]))
 

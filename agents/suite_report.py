@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from agents.across import Across, across
-from agents.bound_report import MEANING, Best, bound_dict, bound_words, percent
+from agents.bound_report import MEANING, Best, bound_dict, bound_words, percent, unit_of
 from agents.capacity import capacity
 from agents.crossings import MEANING as CROSSINGS
 from agents.crossings import boundaries
@@ -88,33 +88,38 @@ def ranked(cell: Cell, target: float) -> list[Standing]:
     )
 
 
-def cell_table(cell: Cell, target: float) -> Table:
-    """Lay out a cell, one row a policy, the best first."""
-    world = cell.point.world
+def cell_table(cell: Cell, targets: tuple[float, ...]) -> Table:
+    """Lay out a cell, one row a policy, the best at the first target first."""
+    world, target = cell.point.world, targets[0]
+    goal = asked(cell, target)
     view = Table(
         title=f"{cell.point.scenario}, {cell.point.load}: {world.load:.3g} requests/s, "
         f"{percent(round(cell.attainable.value, 4))} attainable",
-        caption=f"{verdict(cell, target)}. {_bound_caption(cell, target)}{cell.episodes} episodes; "
-        "in time to batch: each policy's own setting; saved: the best setting at the target; "
-        "± half a 95% interval",
+        caption=f"{verdict(cell, target)}. {_bound_caption(cell, targets)}{cell.episodes} "
+        "episodes; in time to batch: each policy's own setting; saved: the best setting at the "
+        "target; ± half a 95% interval",
         header_style="bold",
     )
     view.add_column("policy", no_wrap=True)
     tiers = list(cell.standings[0].tiers)
     heads = ["in time %", "GPU s", f"saved at {percent(target)}"]
+    for head in heads:
+        view.add_column(head, justify="right", no_wrap=True)
     if cell.floors:
-        heads.append("above bound")
-    heads += [*(f"{tier} %" for tier in tiers), "spread", "p95 s", "good/s", "$/1000", "batch"]
+        view.add_column("above bound", justify="right", max_width=6)
+        view.add_column(f"at {percent(round(goal, 3))}", justify="right", max_width=6)
+    heads = [*(f"{tier} %" for tier in tiers), "spread", "p95 s", "good/s", "$/1000", "batch"]
     for head in heads:
         view.add_column(head, justify="right", no_wrap=True)
     for each in ranked(cell, target):
         figures = each.figures
+        gaps = (figures["above_bound"], each.above[goal]) if cell.floors else ()
         view.add_row(
             each.label,
             _with_half(figures["attainment"], 100, 2),
             f"{figures['gpu_seconds'].value:.3g}",
             _with_half(each.saving[target], 100, 1, "%"),
-            *([_plain(100 * each.above[target].value, 0, "%")] if cell.floors else []),
+            *(_plain(100 * gap.value, 0, "%") for gap in gaps),
             *(_plain(100 * each.tiers[tier].value, 1) for tier in tiers),
             _plain(100 * figures["spread"].value, 1),
             _seconds(figures["latency_p95"].value),
@@ -125,11 +130,22 @@ def cell_table(cell: Cell, target: float) -> Table:
     return view
 
 
-def _bound_caption(cell: Cell, target: float) -> str:
+def asked(cell: Cell, target: float) -> float:
+    """The target, or what can be asked for in its place where no rule gets there."""
+    return target if cell.best_rule(target) else cell.effective[target]
+
+
+def _bound_caption(cell: Cell, targets: tuple[float, ...]) -> str:
     if cell.floors is None:
         return ""
-    words = bound_words(cell.floors, target, best_rule(cell, target))
-    return f"{words}; above bound: at the target, in the first {cell.floors.episodes} episodes. "
+    goal = asked(cell, targets[0])
+    words = bound_words(
+        cell.floors, [goal, *targets[1:]], best_rule(cell, goal), unit_of(cell.point.world)
+    )
+    return (
+        f"{words}. Above the bound: each policy's own setting, and the best one at "
+        f"{percent(round(goal, 3))}, in the first {cell.floors.episodes} episodes. "
+    )
 
 
 def across_table(rows: tuple[Across, ...], load: str, target: float) -> Table:
@@ -248,7 +264,7 @@ def _bound(cell: Cell, suite: Suite, seed: int) -> dict[str, Any] | None:
     if cell.floors is None:
         return None
     best = {target: best_rule(cell, target) for target in suite.targets}
-    return bound_dict(cell.floors, best, seed)
+    return bound_dict(cell.floors, best, cell.point.world, seed)
 
 
 def _standing(each: Standing, suite: Suite) -> dict[str, Any]:

@@ -113,10 +113,11 @@ def above(spent: Floats, least: Floats) -> Floats:
     0 where neither is anything, infinite where only the bound is nothing, NaN where there is none.
     """
     known = np.full(len(spent), np.nan)
-    some = np.isfinite(spent) & np.isfinite(least)
-    np.divide(spent - least, least, out=known, where=some & (least > 0.0))
-    known[some & (least <= 0.0)] = np.where(spent[some & (least <= 0.0)] > 0.0, np.inf, 0.0)
-    return known
+    both = np.isfinite(spent) & np.isfinite(least)
+    np.divide(spent, least, out=known, where=both & (least > 0.0))
+    nothing = both & (least <= 0.0)
+    known[nothing] = np.where(spent[nothing] > 0.0, np.inf, 1.0)
+    return known - 1.0
 
 
 def above_at(tallies: list[Tally], targets: Iterable[float], of: Floors) -> dict[float, Interval]:
