@@ -21,7 +21,7 @@ from agents.statistics import Floats, Interval, interval, ratios, resamples
 
 GRID = 384
 """Weights on either half of the grid: evenly over all requests, and ever closer to the dearest."""
-DRAWN = tuple(np.concatenate([np.linspace(0.0, 0.1, 41), np.linspace(0.11, 0.5, 40)]).tolist())
+DRAWN = (0.0, *np.geomspace(1e-4, 1.0, 80).tolist())
 """Violations at which the bound is reported as a curve."""
 
 
