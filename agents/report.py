@@ -177,8 +177,8 @@ def as_dict(
 
 
 _MEANING = {
-    "bound": MEANING["bound"],
-    "room": "of the rule that keeps a target at the least GPU cost, at its own setting: "
+    "bound.gpu_cost_at": MEANING["bound.gpu_cost_at"],
+    "bound.room": "of the rule that keeps a target at the least GPU cost, at its own setting: "
     "above_bound, and what can still be saved of its GPU cost at most, 1 - bound / cost",
 }
 
