@@ -13,12 +13,12 @@ from splitenv.scenario import Scenario
 TARGETS = (0.99, 0.95, 0.999)
 """Attainments at which a bound is reported if nothing else is said."""
 MEANING = {
-    "bound.gpu_cost_at": "least GPU cost per request at which anybody could attain so much in the episodes "
-    "that it covers, the first ones; see docs/bounds.md",
+    "bound.gpu_cost_at": "least GPU cost per request at which anybody could attain the target in "
+    "bound.episodes episodes, the first ones; see docs/bounds.md",
     "above_bound_at": "GPU cost of the cheapest mixture of two neighbouring settings that attains "
     "the target, above the bound there, as a share of the bound; in the episodes that it covers",
-    "bound.room": "of the best rule at a target: above_bound, and what can still be saved of its GPU "
-    "cost at most, 1 - bound / cost",
+    "bound.room": "of the best rule at a target: above_bound, and what can still be saved of its "
+    "GPU cost at most, 1 - bound / cost",
 }
 
 
