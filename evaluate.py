@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from agents import plot, report, suite_command
+from agents.bounds.gaps import Floors
+from agents.bounds.pieces import bound_items, bound_of
 from agents.command_line import run_app
 from agents.evaluation import Evaluation, Outcomes, join_outcomes, judge, run_episodes
-from agents.items import default_folder
+from agents.items import Cache, default_folder
 from agents.judge import ALL_CLOUD, MOST_EPISODES
 from agents.policy import Policy
 from agents.registry import PolicyError, make_policy, split_specs
-from agents.runner import cores
+from agents.runner import Runner, cores
 from agents.suite import Load, Suite, load_suite
 from splitenv.files import OutputError, write_files
 from splitenv.provenance import to_json
@@ -30,6 +32,7 @@ from splitenv.scenario import Scenario, load_scenario, parse_overrides
 RULES = "all-cloud,all-device,latency-bound,latency-bound-batching,neurosurgeon,joint-greedy"
 PIPE_WIDTH = 160
 EPISODES = 64
+BOUND_EPISODES = 16
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -92,18 +95,27 @@ def run(
         Path | None,
         typer.Option(help="Folder for a Parquet file a policy, with a row for every request."),
     ] = None,
+    bound_episodes: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Episodes, from the first on, over which to say how far policies are from what "
+            "nobody can undercut; 0 leaves it out.",
+        ),
+    ] = BOUND_EPISODES,
     processes: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="With --suite or --points: pieces played at the same time.",
+            help="Pieces of the bound, and with --suite or --points of policies, that run at the "
+            "same time.",
             show_default="the cores",
         ),
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="With --suite or --points: folder where finished pieces are kept.",
+            help="Folder where finished pieces are kept.",
             show_default="splitenv/evaluations in the user's cache",
         ),
     ] = None,
@@ -126,13 +138,16 @@ def run(
     _check(scenario, suite, with_lookahead, records, points)
     terminal = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, quiet=json == "-")
     kept: dict[str, Path] = {}
+    folder, most = cache or default_folder(), processes or cores()
     if suite is None and points == 1:
         assert scenario is not None
         chosen = load_scenario(scenario, overrides)
         kept = _record_files(records, specs) if records is not None else {}
         made = {spec: make_policy(spec) for spec in specs}
+        runner = Runner(Cache(folder), most)
         evaluations = compare(made, chosen, episodes or EPISODES, seed, kept, precision)
-        contents = _show_single(evaluations, chosen, seed, out, terminal)
+        floors = bound(evaluations, chosen, seed, bound_episodes, runner)
+        contents = _show_single(evaluations, chosen, seed, floors, out, terminal)
     else:
         asked = _suite(scenario, suite, specs if policies or scenario else [], points)
         if episodes is not None or suite is None:
@@ -143,8 +158,9 @@ def run(
             seed=seed,
             precision=precision,
             lookahead=with_lookahead,
-            processes=processes or cores(),
-            cache=cache or default_folder(),
+            processes=most,
+            cache=folder,
+            bounded=bound_episodes,
         )
         contents = suite_command.files(cells, asked, result, out)
         suite_command.show(cells, asked, terminal)
@@ -159,12 +175,20 @@ def run(
 
 
 def _show_single(
-    evaluations: list[Evaluation], scenario: Scenario, seed: int, out: Path, terminal: Console
+    evaluations: list[Evaluation],
+    scenario: Scenario,
+    seed: int,
+    floors: Floors | None,
+    out: Path,
+    terminal: Console,
 ) -> dict[Path, bytes]:
-    """Print the table of one scenario; return its files."""
+    """Print the tables of one scenario; return its files."""
     episodes = len(evaluations[0].outcomes.tally.sums)
-    terminal.print(report.table(evaluations, scenario, episodes))
-    content = report.as_dict(evaluations, scenario, episodes, seed)
+    if floors:
+        evaluations = [evaluation.against(floors) for evaluation in evaluations]
+    terminal.print(report.table(evaluations, scenario, episodes, floors))
+    terminal.print(report.objectives_table(evaluations))
+    content = report.as_dict(evaluations, scenario, episodes, seed, floors)
     return {
         out / "evaluation.json": to_json(content).encode(),
         out / "evaluation.csv": report.as_csv(evaluations).encode(),
@@ -258,6 +282,19 @@ def compare(
         seeds = range(seed, seed + first)
         write_parquet(file, np.concatenate(kept[label]), scenario, seeds, about)
     return evaluations
+
+
+def bound(
+    evaluations: list[Evaluation], scenario: Scenario, seed: int, episodes: int, runner: Runner
+) -> Floors | None:
+    """Bound what anybody can do in the first episodes, with a progress bar on stderr."""
+    covered = min(episodes, len(evaluations[0].outcomes.tally.sums))
+    if not covered:
+        return None
+    items = bound_items(scenario, seed, covered)
+    with suite_command.progress_bar("bound") as start:
+        runner.run(items, start(len(items)))
+    return bound_of(scenario, seed, covered, runner)
 
 
 def _play(

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
+from agents.bound_report import percent
+from agents.bounds.gaps import Floors
 from agents.drawing import (
     INK,
     NEAREST,
@@ -26,7 +28,9 @@ from agents.drawing import (
     trade_off_axes,
 )
 from agents.judge import Cell, Standing
-from agents.suite_report import percent, verdict
+from agents.suite_report import verdict
+
+BOUND = "#b2182b"
 
 Spots = list[tuple[float, float]]
 
@@ -55,6 +59,8 @@ def curve_png(cell: Cell, targets: tuple[float, ...]) -> bytes:
     mark_target(axes, targets[0])
     if not linear:
         _mark_targets(axes, targets[1:])
+    if cell.floors:
+        _draw_bound(axes, cell.floors, unit)
     for each in cell.standings:
         _draw(axes, each, unit)
     words = verdict(cell, targets[0]).partition("; level")[0].partition(". ")[0]
@@ -95,6 +101,23 @@ def _mark_targets(axes: Axes, targets: tuple[float, ...]) -> None:
             xytext=(-3, -4), textcoords="offset points", ha="right", va="top", size=8,
             color="#8a8a8a",
         )  # fmt: skip
+
+
+def _draw_bound(axes: Axes, floors: Floors, unit: float) -> None:
+    """Draw what nobody can undercut; the axes stay as the policies made them."""
+    left, right = sorted(axes.get_xlim())
+    points = [(100 * missed, cost / unit) for missed, cost in floors.curve() if np.isfinite(cost)]
+    inside = [(x, y) for x, y in points if left <= x <= right]
+    if max((y for _, y in inside), default=0.0) <= 0.0:
+        return
+    xs, ys = zip(*inside, strict=True)
+    axes.plot(xs, ys, color=BOUND, linewidth=1.6, zorder=1)
+    axes.fill_between(xs, 0.0, ys, color=BOUND, alpha=0.07, linewidth=0, zorder=0)
+    axes.annotate(
+        f"nobody can do less ({floors.episodes} episodes)", inside[0],
+        xytext=(6, -6), textcoords="offset points", ha="left", va="top", size=8.5, color=BOUND,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")], zorder=4,
+    )  # fmt: skip
 
 
 def _draw(axes: Axes, each: Standing, unit: float) -> None:

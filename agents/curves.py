@@ -39,10 +39,16 @@ class Curve:
 
 
 def curve(tallies: list[Tally], weights: Floats) -> Curve:
-    """Make the curve of the tallies of a policy's settings, all of the same episodes."""
-    requests = np.column_stack([tally.of("requests") for tally in tallies])
-    missed = requests - np.column_stack([tally.of("in_time") for tally in tallies])
-    spent = np.column_stack([tally.of("gpu_cost") for tally in tallies])
+    """Make the curve of the tallies of a policy's settings, all of the same episodes.
+
+    Of those, as many as the weights are for count, from the first on.
+    """
+    first = slice(weights.shape[1])
+    requests, met, spent = (
+        np.column_stack([tally.of(name)[first] for tally in tallies])
+        for name in ("requests", "in_time", "gpu_cost")
+    )
+    missed = requests - met
     return Curve(ratios(missed, requests, weights), ratios(spent, requests, weights))
 
 

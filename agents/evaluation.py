@@ -9,12 +9,14 @@ with the same resamples for everybody, see :mod:`agents.statistics`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from agents.bounds.gaps import Floors, bound_figures
+from agents.crossings import crossings
 from agents.figures import FIGURES, QUANTILES, attainment_by, breakdown, figures
 from agents.heuristics.fixed import AllCloud
 from agents.measures import PER_EPISODE, QUANTITIES, Tally, counted, join, tally
@@ -72,6 +74,10 @@ class Evaluation:
         Attainment by device tier.
     groups
         Attainment and latency quantiles by tier, SLA class and tenant, as plain data.
+    crossings
+        What crossed the network, see :func:`agents.crossings.crossings`.
+    learned
+        Whether it is a learned policy, and no rule.
     outcomes
         What the figures were computed from.
     """
@@ -81,11 +87,17 @@ class Evaluation:
     figures: dict[str, Interval]
     tiers: dict[str, Interval]
     groups: dict[str, dict[str, Any]]
+    crossings: list[dict[str, Any]]
+    learned: bool
     outcomes: Outcomes = field(repr=False)
 
     def within(self, precision: float) -> bool:
         """Whether saving and attainment are known to plus or minus ``precision``."""
         return all(self.figures[name].half <= precision for name in ("saving", "attainment"))
+
+    def against(self, floors: Floors) -> Evaluation:
+        """The same with the figures of how far it is above the bound."""
+        return replace(self, figures=self.figures | bound_figures(self.outcomes.tally, floors))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, sums per episode included."""
@@ -94,6 +106,8 @@ class Evaluation:
             "policy": self.policy,
             "figures": {name: vars(figure) for name, figure in self.figures.items()},
             "groups": self.groups,
+            "crossings": self.crossings,
+            "learned": self.learned,
             "episodes": self.outcomes.sums,
         }
 
@@ -144,12 +158,15 @@ def judge(
     """Measure what became of a policy's requests, against all-cloud in the same episodes."""
     weights = resamples(len(outcomes.tally.sums), seed)
     computed = figures(outcomes.tally, reference.tally, weights) | _latencies(outcomes, weights)
+    computed |= bound_figures(outcomes.tally, None)
     return Evaluation(
         label=label or policy.name,
         policy=description(policy, scenario),
         figures={name: computed[name] for name in FIGURES},
         tiers=attainment_by("tier", outcomes.tally, weights),
         groups=breakdown(outcomes.tally, weights),
+        crossings=crossings(outcomes.tally, scenario, weights),
+        learned=bool(policy.fingerprint()),
         outcomes=outcomes,
     )
 

@@ -19,6 +19,7 @@ FIGURES = {
     "latency_p50": "median latency, s",
     "latency_p95": "95th percentile of latency, s",
     "latency_p99": "99th percentile of latency, s",
+    "latency_mean": "mean latency of the requests that were not dropped, s",
     "spread": "attainment of the best device tier minus that of the worst",
     "batch": "mean batch that a cloud request was served in",
     "device_share": "share of requests that ran on the device alone",
@@ -35,6 +36,10 @@ FIGURES = {
     "bytes_down": "bytes sent down per request",
     "attainment_difference": "attainment minus all-cloud's",
     "cost_saving": "cost saved against all-cloud, as a share",
+    "bound": "GPU cost per request below which nobody can attain as much as the policy did, over "
+    "the episodes that the bound covers; nothing where devices alone could",
+    "above_bound": "GPU cost per request above that, as a share of it, over the same episodes; "
+    "null where the bound is nothing and the policy's cost is not",
 }
 """What is measured of a policy, over the counted requests, and what it means."""
 
@@ -56,7 +61,7 @@ _PARTS = {
 
 
 def figures(tally: Tally, reference: Tally, weights: Floats) -> dict[str, Interval]:
-    """Compute everything in :data:`FIGURES` but latencies.
+    """Compute everything in :data:`FIGURES` but quantiles of latency and the bound.
 
     Parameters
     ----------
@@ -67,6 +72,7 @@ def figures(tally: Tally, reference: Tally, weights: Floats) -> dict[str, Interv
     """
     requests = tally.of("requests")
     made = {name: ratio(tally.of(a), tally.of(b), weights) for name, (a, b) in _PARTS.items()}
+    made["latency_mean"] = ratio(tally.of("latency"), requests - tally.of("dropped"), weights)
     made["saving"] = _saved("gpu_cost", tally, reference, weights)
     made["cost_saving"] = _saved("cost", tally, reference, weights)
     made["dollars"] = ratio(1000.0 * tally.of("dollars"), requests, weights)

@@ -15,23 +15,27 @@ import json
 import os
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.evaluation import play
-from agents.measures import Group, Tally, attainable, tally
+from agents.measures import Tally, attainable, tally
 from agents.policy import Policy
 from agents.registry import make_policy
+from splitenv.attainable import play_alone
 from splitenv.files import OutputError, write_bytes
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
 from splitenv.tables import profile_digest
 
-FORMAT = 1
+FORMAT = 2
 ATTAINABLE = "attainable"
 """In place of a policy: what could be had at best, see :func:`agents.measures.attainable`."""
 
@@ -49,8 +53,42 @@ _WITHOUT_EFFECT = {
 """Modules of splitenv that no evaluation passes through."""
 
 
+class Kept(Protocol):
+    """What a piece makes and the cache keeps."""
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Arrays to be kept in a file."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make it of what :meth:`to_arrays` gave."""
+        ...
+
+
+Made = TypeVar("Made", bound=Kept)
+
+
+class Piece(ABC, Generic[Made]):
+    """Something to be computed once and kept by its content."""
+
+    kind: type[Made]
+
+    @abstractmethod
+    def key(self) -> str:
+        """SHA-256 of all that it depends on."""
+
+    @abstractmethod
+    def run(self) -> Made:
+        """Compute it."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Compile what it runs, so that processes that start after this need not."""
+
+
 @dataclass(frozen=True)
-class Item:
+class Item(Piece[Tally]):
     """A policy, by its spec, through episodes ``first`` to ``first + episodes - 1`` of a scenario.
 
     Episode k has seed k. The policy may be :data:`ATTAINABLE`.
@@ -61,13 +99,15 @@ class Item:
     first: int
     episodes: int
 
+    kind = Tally
+
     def key(self) -> str:
         """SHA-256 of all that its tally depends on."""
         content = {
             "format": FORMAT,
             "seeds": [self.first, self.episodes],
-            "simulator": _simulator_code(),
-            "profiles": _profiles(self.scenario),
+            "simulator": simulator_code(),
+            "profiles": profiles_of(self.scenario),
             **_policy(self.spec, self.scenario),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -81,6 +121,19 @@ class Item:
         simulator = Simulator(policy.under(self.scenario), self.episodes, record=True)
         play(policy, simulator, seeds)
         return tally(simulator)
+
+    def prepare(self) -> None:
+        """Compile the kernel."""
+        compile_kernel(self.scenario)
+
+
+def compile_kernel(scenario: Scenario) -> None:
+    """Compile the kernel before processes start, who would each do it at the same time."""
+    simulator = Simulator(scenario, 1)
+    simulator.seed([0])
+    simulator.reset()
+    simulator.step(np.zeros(1, np.int64))
+    play_alone(scenario, [0])
 
 
 @cache
@@ -101,7 +154,8 @@ def _policy(spec: str, scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _profiles(scenario: Scenario) -> str:
+def profiles_of(scenario: Scenario) -> str:
+    """Digest of the profiles that a scenario uses."""
     key = scenario.digest()
     if key not in _PROFILES:
         _PROFILES[key] = profile_digest(scenario)
@@ -109,12 +163,12 @@ def _profiles(scenario: Scenario) -> str:
 
 
 @cache
-def _simulator_code() -> str:
+def simulator_code() -> str:
     """Digest of the code that plays and measures, and of the libraries that compute."""
     package = ROOT / "splitenv"
     files = [path for path in package.glob("*.py") if path.stem not in _WITHOUT_EFFECT]
     files += [*(package / "profiles").glob("*.py"), ROOT / "agents" / "measures.py"]
-    return _digest(files)
+    return source_digest(files)
 
 
 @cache
@@ -122,10 +176,11 @@ def _policy_code(kind: type[Policy]) -> str:
     """Digest of the rules' code and of the files of the policy's class, wherever they are."""
     files = {ROOT / "agents" / "policy.py", *(ROOT / "agents" / "heuristics").glob("*.py")}
     own = [each for each in kind.__mro__ if issubclass(each, Policy)]
-    return _digest([*files, *(Path(inspect.getfile(each)) for each in own)])
+    return source_digest([*files, *(Path(inspect.getfile(each)) for each in own)])
 
 
-def _digest(files: list[Path]) -> str:
+def source_digest(files: list[Path]) -> str:
+    """Digest of some source files, and of the library that computes."""
     digest = hashlib.sha256(np.__version__.encode())
     for path in sorted(set(files)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -133,13 +188,13 @@ def _digest(files: list[Path]) -> str:
 
 
 def default_folder() -> Path:
-    """Where tallies are kept if nothing else is said: in the user's cache."""
+    """Where pieces are kept if nothing else is said: in the user's cache."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "splitenv" / "evaluations"
 
 
 class Cache:
-    """Tallies by key, each in a file of its own that is written whole or not at all."""
+    """What was made by key, each in a file of its own that is written whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -153,37 +208,22 @@ class Cache:
         """Whether something is kept under a key."""
         return self._path(key).is_file()
 
-    def load(self, key: str) -> Tally | None:
+    def load(self, key: str, kind: type[Made]) -> Made | None:
         """Return what is kept under a key, or None: there is nothing, or it cannot be read."""
         try:
             with np.load(io.BytesIO(self._path(key).read_bytes()), allow_pickle=False) as file:
-                groups = json.loads(file["groups"].tobytes())
-                latency = np.zeros(file["shape"], np.int64)
-                latency.ravel()[file["bins"]] = file["counts"]
-                return Tally(
-                    tuple(Group(*group) for group in groups), file["sums"], file["episodes"],
-                    latency,
-                )  # fmt: skip
+                return kind.from_arrays(file)
         except _UNREADABLE:
             return None
 
-    def store(self, key: str, kept: Tally) -> None:
-        """Keep a tally, atomically.
+    def store(self, key: str, made: Kept) -> None:
+        """Keep what was made, atomically.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
-        bins = np.flatnonzero(kept.latency)
         content = io.BytesIO()
-        np.savez(
-            content,
-            groups=np.frombuffer(json.dumps(kept.groups).encode(), np.uint8),
-            sums=kept.sums,
-            episodes=kept.episodes,
-            shape=np.array(kept.latency.shape),
-            bins=bins.astype(np.int32),
-            counts=kept.latency.ravel()[bins].astype(np.int32),
-        )
+        np.savez(content, allow_pickle=False, **made.to_arrays())
         write_bytes(self._path(key), content.getvalue())

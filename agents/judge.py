@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from agents.bounds.gaps import Floors, above_at, bound_figures
+from agents.bounds.pieces import bound_items, bound_of
+from agents.crossings import crossings
 from agents.curves import Curve, area_between, cost_at, curve, effective_target, saving_at
 from agents.evaluation import CHUNK, description
 from agents.figures import attainment_by, breakdown, figures, latencies
-from agents.items import ATTAINABLE, Item, policy_of
+from agents.items import ATTAINABLE, Item, Piece, policy_of
 from agents.measures import Tally, join
 from agents.registry import PolicyError
 from agents.runner import Progress, Runner
@@ -105,6 +108,13 @@ class Standing:
     cost, saving
         GPU cost at each target, and what it saves against all-cloud; infinite where the policy does
         not get there. Also at what can be asked for in place of a target.
+    above
+        GPU cost above the bound at each target, as a share of the bound, in the episodes that the
+        bound covers; empty without a bound.
+    crossings
+        What crossed the network, see :func:`agents.crossings.crossings`.
+    learned
+        Whether it is a learned policy, and no rule.
     area
         Mean saving against the suite's reference over all violations that both can have.
     curve, savings, cost_savings
@@ -119,6 +129,9 @@ class Standing:
     settings: tuple[dict[str, Any], ...]
     cost: dict[float, Interval]
     saving: dict[float, Interval]
+    above: dict[float, Interval]
+    crossings: list[dict[str, Any]]
+    learned: bool
     area: Interval
     curve: Curve = field(repr=False)
     savings: dict[float, Floats] = field(repr=False)
@@ -134,6 +147,8 @@ class Cell:
     effective
         What can be asked for in place of each target, see
         :func:`agents.curves.effective_target`.
+    floors
+        The bound; None if it was not asked for.
     """
 
     point: Point
@@ -142,10 +157,17 @@ class Cell:
     attainable_by: dict[str, dict[str, Interval]]
     effective: dict[float, float]
     standings: tuple[Standing, ...]
+    floors: Floors | None = None
 
     def best(self, target: float) -> Standing | None:
         """Who is cheapest at a target; None if nobody gets there."""
         able = [each for each in self.standings if np.isfinite(each.cost[target].value)]
+        return min(able, key=lambda each: each.cost[target].value, default=None)
+
+    def best_rule(self, target: float) -> Standing | None:
+        """Which rule is cheapest at a target; None if none gets there."""
+        rules = [each for each in self.standings if not each.learned]
+        able = [each for each in rules if np.isfinite(each.cost[target].value)]
         return min(able, key=lambda each: each.cost[target].value, default=None)
 
     def level_with(self, best: Standing, target: float) -> list[str]:
@@ -234,6 +256,7 @@ def play_all(
     seed: int,
     precision: float | None,
     progress: Callable[[int], Progress],
+    bounded: int = 0,
 ) -> list[Cell]:
     """Play and judge every point.
 
@@ -246,21 +269,28 @@ def play_all(
         every policy's own saving and attainment are no wider than this on either side.
     progress
         Given a number of items to come, returns what to call with the number done.
+    bounded
+        Episodes of each point, from the first on, that the bound covers.
     """
     points = list(points)
     episodes = {place: point.episodes for place, point in enumerate(points)}
     judged: dict[int, Cell] = {}
     wanted = list(episodes)
     while wanted:
-        items = [
+        items: list[Piece[Any]] = [
             item
             for place in wanted
             for spec in points[place].specs()
             for item in points[place].items(spec, seed, episodes[place])
         ]
+        for place in wanted:
+            covered = min(bounded, episodes[place])
+            items += bound_items(points[place].world, seed, covered)
         runner.run(items, progress(len(items)))
         for place in wanted:
-            judged[place] = judge_point(points[place], runner, suite, seed, episodes[place])
+            judged[place] = judge_point(
+                points[place], runner, suite, seed, episodes[place], bounded
+            )
         wanted = [
             place
             for place in wanted
@@ -281,7 +311,9 @@ def within(cell: Cell, precision: float) -> bool:
     )
 
 
-def judge_point(point: Point, runner: Runner, suite: Suite, seed: int, episodes: int) -> Cell:
+def judge_point(
+    point: Point, runner: Runner, suite: Suite, seed: int, episodes: int, bounded: int = 0
+) -> Cell:
     """Judge the policies at one point by these episodes."""
 
     def tally_of(spec: str) -> Tally:
@@ -297,6 +329,8 @@ def judge_point(point: Point, runner: Runner, suite: Suite, seed: int, episodes:
     played = {sweep.label: [tally_of(spec) for spec in sweep.specs] for sweep in point.sweeps}
     base = played.get(suite.reference)
     other = curve(base, weights) if base else None
+    covered = min(bounded, episodes)
+    floors = bound_of(point.world, seed, covered, runner, stream) if covered else None
     return Cell(
         point=point,
         episodes=episodes,
@@ -306,9 +340,12 @@ def judge_point(point: Point, runner: Runner, suite: Suite, seed: int, episodes:
         },
         effective=effective,
         standings=tuple(
-            _standing(sweep, point.world, played[sweep.label], reference, weights, other, targets)
+            _standing(
+                sweep, point.world, played[sweep.label], reference, weights, other, targets, floors
+            )
             for sweep in point.sweeps
         ),
+        floors=floors,
     )
 
 
@@ -320,6 +357,7 @@ def _standing(
     weights: Floats,
     other: Curve | None,
     targets: set[float],
+    floors: Floors | None,
 ) -> Standing:
     own = tallies[sweep.own]
     policy = policy_of(sweep.specs[sweep.own])
@@ -333,7 +371,7 @@ def _standing(
     return Standing(
         label=sweep.label,
         policy=description(policy, world),
-        figures=figures(own, reference, weights) | latencies(own),
+        figures=figures(own, reference, weights) | latencies(own) | bound_figures(own, floors),
         tiers=attainment_by("tier", own, weights),
         groups=breakdown(own, weights),
         settings=tuple(
@@ -346,6 +384,9 @@ def _standing(
         ),
         cost={target: interval(values, episodes) for target, values in costs.items()},
         saving={target: interval(values, episodes) for target, values in savings.items()},
+        above=above_at(tallies, targets, floors) if floors else {},
+        crossings=crossings(own, world, weights),
+        learned=bool(policy.fingerprint()),
         area=interval(area, episodes),
         curve=swept,
         savings=savings,

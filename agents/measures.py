@@ -7,9 +7,10 @@ kept, joined and resampled without the records that they were made from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ QUANTITIES = (
     "device_seconds",
     "bytes_up",
     "bytes_down",
+    "latency",  # seconds, of those that were answered
 )
 """Summed over the requests of an episode and group, in this order."""
 
@@ -51,6 +53,8 @@ PER_EPISODE = (
 
 SHORTEST, STEP, BINS = 1e-4, 0.01, 1900
 """Latency bins: the first starts at 0.1 ms, each is 1% wide; the last is for what never ended."""
+
+WAYS = ("up", "down")
 
 KINDS = ("tier", "sla", "tenant")
 
@@ -77,12 +81,16 @@ class Tally:
         Of :data:`PER_EPISODE`, shape (episodes, those).
     latency
         Requests by latency bin, shape (groups, BINS), all episodes together.
+    crossed
+        Requests that sent something up, and down, by the placement that says what, shape
+        (episodes, groups, :data:`WAYS`, placements).
     """
 
     groups: tuple[Group, ...]
     sums: Floats
     episodes: Floats
     latency: Counts
+    crossed: Floats
 
     def of(self, quantity: str) -> Floats:
         """Sums of a quantity by episode, all groups together."""
@@ -96,6 +104,32 @@ class Tally:
         return {
             name: values[:, rows].sum(axis=1) for name, rows in rows_by(self.groups, kind).items()
         }
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Arrays to be kept in a file."""
+        bins = np.flatnonzero(self.latency)
+        return {
+            "groups": np.frombuffer(json.dumps(self.groups).encode(), np.uint8),
+            "sums": self.sums,
+            "episodes": self.episodes,
+            "shape": np.array(self.latency.shape),
+            "bins": bins.astype(np.int32),
+            "counts": self.latency.ravel()[bins].astype(np.int32),
+            "crossed": self.crossed.astype(np.int32),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """Make a tally of what :meth:`to_arrays` gave."""
+        latency = np.zeros(arrays["shape"], np.int64)
+        latency.ravel()[arrays["bins"]] = arrays["counts"]
+        return cls(
+            tuple(Group(*group) for group in json.loads(arrays["groups"].tobytes())),
+            arrays["sums"],
+            arrays["episodes"],
+            latency,
+            arrays["crossed"].astype(np.float64),
+        )
 
     def latency_quantile(self, level: float, rows: Sequence[int] | None = None) -> float:
         """Quantile of latency, s, to the half percent of a bin; infinite if that was dropped."""
@@ -122,17 +156,24 @@ def join(tallies: Sequence[Tally]) -> Tally:
         sums=np.concatenate([tally.sums for tally in tallies]),
         episodes=np.concatenate([tally.episodes for tally in tallies]),
         latency=np.sum([tally.latency for tally in tallies], axis=0),
+        crossed=np.concatenate([tally.crossed for tally in tallies]),
     )
+
+
+def tenants(scenario: Scenario) -> list[str]:
+    """Name the entries of a scenario's models; a model's second one is numbered."""
+    names: list[str] = []
+    for workload in scenario.models:
+        same = sum(name.split(" #")[0] == workload.model for name in names)
+        names.append(f"{workload.model} #{same + 1}" if same else workload.model)
+    return names
 
 
 def groups_of(scenario: Scenario) -> tuple[tuple[Group, ...], Counts]:
     """List a scenario's groups, and the row of each (device type, model, SLA class); -1 if none."""
     devices, classes = fleet(scenario), list(scenario.sla)
     tiers = list(dict.fromkeys(device.tier for device in devices))
-    names: list[str] = []
-    for workload in scenario.models:
-        same = sum(name.split(" #")[0] == workload.model for name in names)
-        names.append(f"{workload.model} #{same + 1}" if same else workload.model)
+    names = tenants(scenario)
     groups = tuple(
         Group(tier, sla, tenant)
         for tier in tiers
@@ -165,15 +206,21 @@ def tally(simulator: Simulator) -> Tally:
     per_episode = [metrics["busy_seconds"], metrics["span"] * gpus, ends[:, 1] - ends[:, 0]]
     latency = np.where(record["outcome"] == DROPPED, np.inf, record["complete"] - record["arrival"])
     assert len(tables.price) == len(simulator.scenario.pool.types)
-    return Tally(groups, sums, np.column_stack(per_episode), _binned(group, len(groups), latency))
+    return Tally(
+        groups,
+        sums,
+        np.column_stack(per_episode),
+        _binned(group, len(groups), latency),
+        _crossed(simulator, record, group, len(groups)),
+    )
 
 
 def _values(simulator: Simulator, record: Array) -> dict[str, Array]:
     """Each quantity of each request."""
     tables = simulator.tables
     model, placement = record["model"], record["placement"]
-    cloud = record["batch"] > 0
-    sent = ~np.isnan(record["sent"])
+    sent, cloud = _sent(record)
+    answered = record["outcome"] != DROPPED
     kind = np.where(record["gpu"] >= 0, tables.pool[record["gpu"]], 0)
     seconds = record["gpu_seconds"]
     hourly = np.array([load_gpu(name).price.amount for name in simulator.scenario.pool.types])
@@ -192,7 +239,25 @@ def _values(simulator: Simulator, record: Array) -> dict[str, Array]:
         "device_seconds": _device_seconds(simulator, record),
         "bytes_up": np.where(sent, tables.up[model, placement], 0.0),
         "bytes_down": np.where(cloud, tables.down[model, placement], 0.0),
+        "latency": np.where(answered, record["complete"] - record["arrival"], 0.0),
     }
+
+
+def _sent(record: Array) -> tuple[Array, Array]:
+    """Which requests sent something up, and which were served in the cloud and so sent down."""
+    return ~np.isnan(record["sent"]), record["batch"] > 0
+
+
+def _crossed(simulator: Simulator, record: Array, group: Counts, groups: int) -> Floats:
+    """Requests by episode, group, way and placement whose boundary crossed the network."""
+    placements = simulator.tables.enter.shape[1]
+    shape = (len(record), groups, len(WAYS), placements)
+    counts = np.zeros(shape)
+    episode = np.broadcast_to(np.arange(len(record))[:, None], record.shape)
+    for way, crosses in enumerate(_sent(record)):
+        at = (episode[crosses], group[crosses], way, record["placement"][crosses])
+        np.add.at(counts, at, 1.0)
+    return counts
 
 
 def _device_seconds(simulator: Simulator, record: Array) -> Array:
@@ -244,4 +309,5 @@ def attainable(scenario: Scenario, seeds: npt.ArrayLike) -> Tally:
         _by_group(group, len(groups), values),
         np.zeros((len(group), len(PER_EPISODE))),
         _binned(group, len(groups), alone.latency.min(axis=2)[:, counts]),
+        np.zeros((len(group), len(groups), len(WAYS), alone.latency.shape[2])),
     )

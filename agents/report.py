@@ -9,6 +9,10 @@ from typing import Any
 
 from rich.table import Table
 
+from agents.bound_report import MEANING, TARGETS, Best, bound_dict, bound_words, unit_of
+from agents.bounds.gaps import Floors
+from agents.crossings import INPUT, INSIDE, NOTHING, OUTPUT, boundaries, share_of
+from agents.crossings import MEANING as CROSSINGS
 from agents.evaluation import Evaluation
 from agents.figures import FIGURES
 from agents.statistics import Interval
@@ -17,32 +21,98 @@ from splitenv.scenario import Scenario
 from splitenv.tables import profile_digest
 
 
-def table(evaluations: list[Evaluation], scenario: Scenario, episodes: int) -> Table:
+def table(
+    evaluations: list[Evaluation], scenario: Scenario, episodes: int, floors: Floors | None = None
+) -> Table:
     """Lay out what matters most, one row a policy, for a terminal."""
     view = Table(
         title=f"{scenario.title}, {scenario.load:g} requests/s",
         caption=f"{episodes} episodes of {scenario.decisions} requests, the same for every policy; "
-        "± half a 95% interval",
+        f"± half a 95% interval{_bound_caption(evaluations, scenario, floors)}",
         header_style="bold",
     )
     view.add_column("policy", no_wrap=True)
-    for heading in ("in time %", "GPU s/request", "saved %", "p50 s", "p95 s", "p99 s", "batch"):
+    for heading in ("in time %", "GPU s/request", "saved %"):
+        view.add_column(heading, justify="right", no_wrap=True)
+    if floors:
+        view.add_column("above bound %", justify="right")
+    for heading in ("p50 s", "p95 s", "p99 s", "batch"):
         view.add_column(heading, justify="right", no_wrap=True)
     for heading in ("device %", "split", "GPU busy %", "dropped %"):
         view.add_column(heading, justify="right")
     most = max(evaluation.figures["gpu_seconds"].value for evaluation in evaluations)
     digits = 3 - math.floor(math.log10(most)) if most > 0 else 3
     for evaluation in evaluations:
-        view.add_row(evaluation.label, *_cells(evaluation.figures, digits))
+        view.add_row(evaluation.label, *_cells(evaluation.figures, digits, floors is not None))
     return view
 
 
-def _cells(figures: dict[str, Interval], digits: int) -> list[str]:
+def _bound_caption(evaluations: list[Evaluation], scenario: Scenario, floors: Floors | None) -> str:
+    if floors is None:
+        return ""
+    goal = target(scenario)
+    goals = list(dict.fromkeys([goal, *TARGETS]))
+    words = bound_words(floors, goals, best_rule(evaluations, goal), unit_of(scenario))
+    return (
+        f". {words}. Above bound: at each policy's own attainment, in the first "
+        f"{floors.episodes} episodes"
+    )
+
+
+def best_rule(evaluations: list[Evaluation], goal: float) -> Best | None:
+    """The rule that keeps a target at the least GPU cost; None if none does."""
+    able = [
+        each
+        for each in evaluations
+        if not each.learned and each.figures["attainment"].value >= goal
+    ]
+    best = min(able, key=lambda each: each.figures["gpu_cost"].value, default=None)
+    return None if best is None else Best(best.label, best.figures["above_bound"])
+
+
+def objectives_table(evaluations: list[Evaluation]) -> Table:
+    """Lay out latency, money and what crosses the network, one row a policy, for a terminal."""
+    view = Table(
+        title="three objectives: latency, money, what crosses the network",
+        caption="$: rent of the busy GPU time of 1,000 requests; kB a request; shares of requests "
+        "for which nothing crosses, of which the input or a tensor inside the model goes up, and "
+        "for which a tensor inside the model or the output comes down",
+        header_style="bold",
+    )
+    view.add_column("policy", no_wrap=True)
+    heads = ("mean s", "p95 s", "$/1000", "kB up", "kB down")
+    shares = ("nothing %", "input up %", "inside up %", "inside down %", "output down %")
+    for heading in (*heads, *shares):
+        view.add_column(heading, justify="right")
+    for each in evaluations:
+        figures, tally = each.figures, each.outcomes.tally
+        requests = tally.by("tenant", "requests")
+        mix = {name: sums.sum() / tally.of("requests").sum() for name, sums in requests.items()}
+        crossed = (
+            share_of(each.crossings, way, kind, mix)
+            for way, kind in (
+                ("up", NOTHING), ("up", INPUT), ("up", INSIDE), ("down", INSIDE), ("down", OUTPUT)
+            )
+        )  # fmt: skip
+        view.add_row(
+            each.label,
+            _three_digits(figures["latency_mean"].value),
+            _three_digits(figures["latency_p95"].value),
+            _three_digits(figures["dollars"].value),
+            _three_digits(figures["bytes_up"].value / 1e3),
+            _three_digits(figures["bytes_down"].value / 1e3),
+            *(_number(100 * share, 1) for share in crossed),
+        )
+    return view
+
+
+def _cells(figures: dict[str, Interval], digits: int, bounded: bool) -> list[str]:
     latencies = (figures[f"latency_p{level}"].value for level in (50, 95, 99))
     return [
         _with_interval(figures["attainment"], 100, 2),
         _with_interval(figures["gpu_seconds"], 1, digits),
         _with_interval(figures["saving"], 100, 1),
+        *([_number(100 * figures["above_bound"].value, 1)] if bounded else []),
         *(_three_digits(latency) for latency in latencies),
         _number(figures["batch"].value, 2),
         _number(100 * figures["device_share"].value, 1),
@@ -57,7 +127,7 @@ def _three_digits(value: float) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return "-" if value != value else f"{value:.{digits}f}"
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def _with_interval(figure: Interval, factor: float, digits: int) -> str:
@@ -83,7 +153,11 @@ def as_csv(evaluations: list[Evaluation]) -> str:
 
 
 def as_dict(
-    evaluations: list[Evaluation], scenario: Scenario, episodes: int, seed: int
+    evaluations: list[Evaluation],
+    scenario: Scenario,
+    episodes: int,
+    seed: int,
+    floors: Floors | None = None,
 ) -> dict[str, Any]:
     """Collect the results and all that is needed to have them again, as plain data."""
     return {
@@ -94,10 +168,27 @@ def as_dict(
         "seeds": [seed, seed + episodes - 1],
         "uncounted_requests_at_each_end": scenario.warmup,
         "intervals": "95%, bootstrap over episodes, paired across policies",
-        "meaning": FIGURES,
+        "meaning": {**FIGURES, **_MEANING, "crossings": CROSSINGS},
+        "bound": _bound(evaluations, scenario, floors, seed) if floors else None,
+        "boundaries": boundaries(scenario),
         "policies": [evaluation.as_dict() for evaluation in evaluations],
         "provenance": provenance(),
     }
+
+
+_MEANING = {
+    "bound.gpu_cost_at": MEANING["bound.gpu_cost_at"],
+    "bound.room": "of the rule that keeps a target at the least GPU cost, at its own setting: "
+    "above_bound, and what can still be saved of its GPU cost at most, 1 - bound / cost",
+}
+
+
+def _bound(
+    evaluations: list[Evaluation], scenario: Scenario, floors: Floors, seed: int
+) -> dict[str, Any]:
+    goals = dict.fromkeys([target(scenario), *TARGETS])
+    best = {goal: best_rule(evaluations, goal) for goal in goals}
+    return bound_dict(floors, best, scenario, seed)
 
 
 def target(scenario: Scenario) -> float:

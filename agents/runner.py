@@ -8,15 +8,10 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
-import numpy as np
-
-from agents.items import Cache, Item
-from agents.measures import Tally
+from agents.items import Cache, Made, Piece
 from agents.registry import PolicyError
-from splitenv.attainable import play_alone
-from splitenv.scenario import Scenario
-from splitenv.simulator import Simulator
 
 Progress = Callable[[int], None]
 
@@ -47,7 +42,7 @@ class Runner:
         self.processes = processes
         self.computed = 0
 
-    def run(self, items: Sequence[Item], progress: Progress) -> None:
+    def run(self, items: Sequence[Piece[Any]], progress: Progress) -> None:
         """Play what is not in the cache yet.
 
         An interruption loses the items that are running, no finished one: the same call goes on
@@ -67,22 +62,23 @@ class Runner:
             self.computed += 1
             progress(1)
 
-    def load(self, item: Item) -> Tally:
-        """Return an item's tally; one that the cache has not, or damaged, is played now."""
+    def load(self, item: Piece[Made]) -> Made:
+        """Return what an item made; one that the cache has not, or damaged, is run now."""
         key = item.key()
-        kept = self.cache.load(key)
+        kept = self.cache.load(key, item.kind)
         if kept is None:
             self.computed += 1
             kept = _run(self.cache, key, item)
         return kept
 
-    def _play(self, missing: dict[str, Item]) -> Iterator[None]:
+    def _play(self, missing: dict[str, Piece[Any]]) -> Iterator[None]:
         if min(self.processes, len(missing)) <= 1:
             for key, item in missing.items():
                 _run(self.cache, key, item)
                 yield
             return
-        compile_kernel(next(iter(missing.values())).scenario)
+        for item in {type(item): item for item in missing.values()}.values():
+            item.prepare()
         pool = ProcessPoolExecutor(
             self.processes, multiprocessing.get_context("spawn"), initializer=start_worker
         )
@@ -100,7 +96,7 @@ class Runner:
             pool.shutdown(cancel_futures=True)
 
 
-def _run(cache: Cache, key: str, item: Item) -> Tally:
+def _run(cache: Cache, key: str, item: Piece[Made]) -> Made:
     made = item.run()
     cache.store(key, made)
     return made
@@ -110,12 +106,3 @@ def start_worker() -> None:
     """Leave an interruption to the parent, and the other cores to the other processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def compile_kernel(scenario: Scenario) -> None:
-    """Compile the kernel before the processes start, who would each do it at the same time."""
-    simulator = Simulator(scenario, 1)
-    simulator.seed([0])
-    simulator.reset()
-    simulator.step(np.zeros(1, np.int64))
-    play_alone(scenario, [0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def judge_suite(
     lookahead: bool,
     processes: int,
     cache: Path,
+    bounded: int,
 ) -> tuple[list[Cell], str]:
     """Play and judge a suite, with a progress bar on stderr; return the cells and their JSON.
 
@@ -42,12 +43,8 @@ def judge_suite(
     runner = Runner(Cache(cache), processes)
     points = points_of(suite, overrides, lookahead, _say)
     try:
-        with _bar() as progress:
-
-            def start(items: int) -> _Advance:
-                return _Advance(progress, items)
-
-            cells = play_all(points, runner, suite, seed, precision, start)
+        with progress_bar("playing") as start:
+            cells = play_all(points, runner, suite, seed, precision, start, bounded)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"stopped; what was finished is kept in {cache}: the same command goes on from there"
@@ -65,16 +62,17 @@ def judge_suite(
 class _Advance:
     """Moves the bar on, by what is done of one round."""
 
-    def __init__(self, progress: Progress, items: int) -> None:
+    def __init__(self, progress: Progress, name: str, items: int) -> None:
         self._progress = progress
-        self._task = progress.add_task("playing", total=items)
+        self._task = progress.add_task(name, total=items)
 
     def __call__(self, done: int) -> None:
         self._progress.advance(self._task, done)
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def progress_bar(name: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """Show progress on stderr: given a number of pieces, it returns what counts those done."""
     terminal = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -85,7 +83,7 @@ def _bar() -> Iterator[Progress]:
     with Progress(
         *columns, console=terminal, transient=True, disable=not terminal.is_terminal
     ) as bar:
-        yield bar
+        yield lambda items: _Advance(bar, name, items)
 
 
 def _say(words: str) -> None:
@@ -95,7 +93,7 @@ def _say(words: str) -> None:
 def show(cells: list[Cell], suite: Suite, terminal: Console) -> None:
     """Print a table a cell, and one a load that several scenarios are under."""
     for cell in cells:
-        terminal.print(cell_table(cell, suite.targets[0]))
+        terminal.print(cell_table(cell, suite.targets))
     for load, rows in across(cells, suite.targets[0]).items():
         terminal.print(across_table(rows, load, suite.targets[0]))
 

@@ -11,7 +11,10 @@ import numpy as np
 from rich.table import Table
 
 from agents.across import Across, across
+from agents.bound_report import MEANING, Best, bound_dict, bound_words, percent, unit_of
 from agents.capacity import capacity
+from agents.crossings import MEANING as CROSSINGS
+from agents.crossings import boundaries
 from agents.curves import ROOM, WIDEST
 from agents.figures import FIGURES
 from agents.judge import ALL_CLOUD, MOST_EPISODES, Cell, Standing, within
@@ -19,11 +22,6 @@ from agents.statistics import Interval
 from agents.suite import Suite
 from splitenv.provenance import provenance
 from splitenv.tables import profile_digest
-
-
-def percent(share: float) -> str:
-    """Write a share as percent, with as many digits as it takes: 99%, 99.9%."""
-    return f"{100 * share:.4g}%"
 
 
 def verdict(cell: Cell, target: float) -> str:
@@ -75,6 +73,12 @@ def _goodput(cell: Cell) -> str:
     return words
 
 
+def best_rule(cell: Cell, target: float) -> Best | None:
+    """The best rule at a target, and how far above the bound it is; None if none gets there."""
+    best = cell.best_rule(target)
+    return None if best is None else Best(best.label, best.above[target])
+
+
 def ranked(cell: Cell, target: float) -> list[Standing]:
     """Order the policies of a cell: who saves most at the target, then who attains most."""
     return sorted(
@@ -84,29 +88,38 @@ def ranked(cell: Cell, target: float) -> list[Standing]:
     )
 
 
-def cell_table(cell: Cell, target: float) -> Table:
-    """Lay out a cell, one row a policy, the best first."""
-    world = cell.point.world
+def cell_table(cell: Cell, targets: tuple[float, ...]) -> Table:
+    """Lay out a cell, one row a policy, the best at the first target first."""
+    world, target = cell.point.world, targets[0]
+    goal = asked(cell, target)
     view = Table(
         title=f"{cell.point.scenario}, {cell.point.load}: {world.load:.3g} requests/s, "
         f"{percent(round(cell.attainable.value, 4))} attainable",
-        caption=f"{verdict(cell, target)}. {cell.episodes} episodes; in time to batch: each "
-        "policy's own setting; saved: the best setting at the target; ± half a 95% interval",
+        caption=f"{verdict(cell, target)}. {_bound_caption(cell, targets)}{cell.episodes} "
+        "episodes; in time to batch: each policy's own setting; saved: the best setting at the "
+        "target; ± half a 95% interval",
         header_style="bold",
     )
     view.add_column("policy", no_wrap=True)
     tiers = list(cell.standings[0].tiers)
     heads = ["in time %", "GPU s", f"saved at {percent(target)}"]
-    heads += [*(f"{tier} %" for tier in tiers), "spread", "p95 s", "good/s", "$/1000", "batch"]
+    for head in heads:
+        view.add_column(head, justify="right", no_wrap=True)
+    if cell.floors:
+        view.add_column("above bound", justify="right", max_width=6)
+        view.add_column(f"at {percent(round(goal, 3))}", justify="right", max_width=6)
+    heads = [*(f"{tier} %" for tier in tiers), "spread", "p95 s", "good/s", "$/1000", "batch"]
     for head in heads:
         view.add_column(head, justify="right", no_wrap=True)
     for each in ranked(cell, target):
         figures = each.figures
+        gaps = (figures["above_bound"], each.above[goal]) if cell.floors else ()
         view.add_row(
             each.label,
             _with_half(figures["attainment"], 100, 2),
             f"{figures['gpu_seconds'].value:.3g}",
             _with_half(each.saving[target], 100, 1, "%"),
+            *(_plain(100 * gap.value, 0, "%") for gap in gaps),
             *(_plain(100 * each.tiers[tier].value, 1) for tier in tiers),
             _plain(100 * figures["spread"].value, 1),
             _seconds(figures["latency_p95"].value),
@@ -115,6 +128,24 @@ def cell_table(cell: Cell, target: float) -> Table:
             _plain(figures["batch"].value, 1),
         )
     return view
+
+
+def asked(cell: Cell, target: float) -> float:
+    """The target, or what can be asked for in its place where no rule gets there."""
+    return target if cell.best_rule(target) else cell.effective[target]
+
+
+def _bound_caption(cell: Cell, targets: tuple[float, ...]) -> str:
+    if cell.floors is None:
+        return ""
+    goal = asked(cell, targets[0])
+    words = bound_words(
+        cell.floors, [goal, *targets[1:]], best_rule(cell, goal), unit_of(cell.point.world)
+    )
+    return (
+        f"{words}. Above the bound: each policy's own setting, and the best one at "
+        f"{percent(round(goal, 3))}, in the first {cell.floors.episodes} episodes. "
+    )
 
 
 def across_table(rows: tuple[Across, ...], load: str, target: float) -> Table:
@@ -152,8 +183,8 @@ def _seconds(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _plain(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+def _plain(value: float, digits: int, unit: str = "") -> str:
+    return f"{value:.{digits}f}{unit}" if math.isfinite(value) else "-"
 
 
 def as_dict(
@@ -177,6 +208,8 @@ def as_dict(
             "neighbouring settings that attains the target; null where none does",
             "area": f"area between its curve and {suite.reference}'s, over the latter's area, "
             f"where both have a curve, up to {percent(WIDEST)} violations",
+            **MEANING,
+            "crossings": CROSSINGS,
             "capacity": "requests/s that the pool serves all-cloud in its largest batches",
         },
         "intervals": "95%, bootstrap over episodes, paired across policies and settings",
@@ -221,8 +254,17 @@ def _cell(cell: Cell, suite: Suite, seed: int, precision: float | None) -> dict[
         "effective_targets": {f"{target:g}": cell.effective[target] for target in suite.targets},
         "verdicts": {f"{target:g}": verdict(cell, target) for target in suite.targets},
         "best": {f"{target:g}": each.label if each else None for target, each in best.items()},
+        "bound": _bound(cell, suite, seed),
+        "boundaries": boundaries(world),
         "policies": [_standing(each, suite) for each in cell.standings],
     }
+
+
+def _bound(cell: Cell, suite: Suite, seed: int) -> dict[str, Any] | None:
+    if cell.floors is None:
+        return None
+    best = {target: best_rule(cell, target) for target in suite.targets}
+    return bound_dict(cell.floors, best, cell.point.world, seed)
 
 
 def _standing(each: Standing, suite: Suite) -> dict[str, Any]:
@@ -231,6 +273,8 @@ def _standing(each: Standing, suite: Suite) -> dict[str, Any]:
         "policy": each.policy,
         "figures": {name: vars(figure) for name, figure in each.figures.items()},
         "groups": each.groups,
+        "crossings": each.crossings,
+        "learned": each.learned,
         "curve": [
             {
                 "policy": setting["policy"],
@@ -241,6 +285,9 @@ def _standing(each: Standing, suite: Suite) -> dict[str, Any]:
         ],
         "gpu_cost_at": {f"{target:g}": vars(each.cost[target]) for target in suite.targets},
         "saving_at": {f"{target:g}": vars(each.saving[target]) for target in suite.targets},
+        "above_bound_at": {
+            f"{target:g}": vars(each.above[target]) for target in suite.targets if each.above
+        },
         "area": vars(each.area),
     }
 
@@ -250,6 +297,8 @@ def as_csv(cells: list[Cell], suite: Suite) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [*FIGURES, *(f"saving_at_{target:g}" for target in suite.targets), "area"]
+    if cells[0].floors:
+        names += [f"above_bound_at_{target:g}" for target in suite.targets]
     ends = ("", "_low", "_high")
     heads = [f"{name}{end}" for name in names for end in ends]
     writer.writerow(["scenario", "load", "requests_per_second", "policy", *heads])
@@ -257,6 +306,7 @@ def as_csv(cells: list[Cell], suite: Suite) -> str:
         for each in cell.standings:
             figures = [*(each.figures[name] for name in FIGURES)]
             figures += [*(each.saving[target] for target in suite.targets), each.area]
+            figures += [each.above[target] for target in suite.targets if each.above]
             values = [end for figure in figures for end in (figure.value, figure.low, figure.high)]
             about = [cell.point.scenario, cell.point.load, repr(cell.point.world.load), each.label]
             writer.writerow([*about, *(repr(v) if np.isfinite(v) else "" for v in values)])

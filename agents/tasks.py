@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.evaluation import play
+from agents.items import compile_kernel
 from agents.registry import PolicyError, make_rule
-from agents.runner import compile_kernel, start_worker
+from agents.runner import start_worker
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 

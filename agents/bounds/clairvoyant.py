@@ -5,8 +5,9 @@ What it bounds and why stands in docs/bounds.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
 from splitenv.state import Tables
 
+Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Progress = Callable[[int], None]
@@ -26,8 +28,9 @@ CHUNK = 8
 ROUNDS, FIRST_STEP, SHRINK, PASSES = 16, 0.05, 0.8, 4
 """Of the search for prices: rounds, its first step as a share of the mean price, by what each step
 is shorter than the one before, and passes that use up the room left at the end."""
-FEES = (0.0, 0.02, 0.05, 0.1, 0.2)
-"""Prices of company from the warm-up to choose from, in all-cloud requests alone."""
+FEES, FEE_ROUNDS = (0.0, 0.02, 0.05, 0.1, 0.2), 4
+"""Prices of company from the warm-up to choose from, in all-cloud requests alone, and the rounds of
+the search that chooses."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,84 @@ class ClairvoyantBound:
         return gpu_seconds / least - 1.0 if least > 0.0 else np.inf
 
 
+@dataclass(frozen=True)
+class Priced:
+    """Prices that prove a bound, by episode: pieces of a :class:`ClairvoyantBound`.
+
+    Attributes
+    ----------
+    alone, together
+        Of every counted request, ascending, taking each by itself and considering batches, in
+        seconds of the pool's first type of GPU, (episodes, counted).
+    fees
+        To be taken off the sum of the latter, by episode.
+    attainable
+        Requests that could be in time alone, by episode.
+    fee, norm
+        As in :class:`ClairvoyantBound`.
+    """
+
+    alone: Floats
+    together: Floats
+    fees: Floats
+    attainable: Floats
+    fee: float
+    norm: float
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Arrays to be kept in a file."""
+        return {name: np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """Make it of what :meth:`to_arrays` gave."""
+        return cls(
+            arrays["alone"],
+            arrays["together"],
+            arrays["fees"],
+            arrays["attainable"],
+            float(arrays["fee"]),
+            float(arrays["norm"]),
+        )
+
+
+def price_episodes(
+    scenario: Scenario, seeds: npt.ArrayLike, *, progress: Progress | None = None
+) -> Priced:
+    """Price the counted requests of some episodes, each from its own seed.
+
+    The fee for company from the warm-up is chosen in the first of them; any is valid.
+    """
+    seeds = np.asarray(seeds)
+    single, coupled, attainable, fees = [], [], [], []
+    fee, shares = -1.0, None
+    for first in range(0, len(seeds), CHUNK):
+        chunk = seeds[first : first + CHUNK]
+        simulator = Simulator(scenario, len(chunk))
+        tables, settings = simulator.tables, simulator.settings
+        known = foresee(simulator, chunk)
+        shares = shares or least_shares(tables, float(tables.deadline.max()))
+        counts = counted(settings.length, settings.warmup)
+        attainable += list(known.attainable(tables.soonest)[:, counts == 1].sum(axis=1))
+        for episode in range(len(chunk)):
+            if fee < 0.0:
+                fee = _best_fee(known, episode, counts, tables, shares)
+            alone, together, paid = episode_prices(known, episode, counts, tables, shares, fee)
+            single.append(np.sort(alone))
+            coupled.append(np.sort(together))
+            fees.append(paid)
+            if progress is not None:
+                progress(1)
+    return Priced(
+        np.array(single),
+        np.array(coupled),
+        np.array(fees),
+        np.array(attainable, np.float64),
+        fee,
+        tables.norm,
+    )
+
+
 def clairvoyant_bound(
     scenario: Scenario, episodes: int, seed: int = 0, *, progress: Progress | None = None
 ) -> ClairvoyantBound:
@@ -116,32 +197,14 @@ def clairvoyant_bound(
     progress
         Called with the number of episodes that are done since its last call.
     """
-    single, coupled, attainable = [], [], []
-    fees, fee = 0.0, -1.0
-    for first in range(0, episodes, CHUNK):
-        rows = min(CHUNK, episodes - first)
-        simulator = Simulator(scenario, rows)
-        tables, settings = simulator.tables, simulator.settings
-        known = foresee(simulator, seed + first + np.arange(rows))
-        shares = least_shares(tables, float(tables.deadline.max()))
-        counts = counted(settings.length, settings.warmup)
-        attainable.append(known.attainable(tables.soonest)[:, counts == 1])
-        for episode in range(rows):
-            if fee < 0.0:
-                fee = _best_fee(known, episode, counts, tables, shares)
-            alone, together, paid = episode_prices(known, episode, counts, tables, shares, fee)
-            single.append(alone)
-            coupled.append(together)
-            fees += paid
-            if progress is not None:
-                progress(1)
+    priced = price_episodes(scenario, seed + np.arange(episodes), progress=progress)
     return ClairvoyantBound(
-        requests=sum(map(len, single)),
-        attainable=float(np.concatenate(attainable).mean()),
-        single=Floor(np.sort(np.concatenate(single)), 0.0),
-        together=Floor(np.sort(np.concatenate(coupled)), fees),
-        fee=fee,
-        norm=tables.norm,
+        requests=priced.alone.size,
+        attainable=float(priced.attainable.sum() / priced.alone.size),
+        single=Floor(np.sort(priced.alone, axis=None), 0.0),
+        together=Floor(np.sort(priced.together, axis=None), float(priced.fees.sum())),
+        fee=priced.fee,
+        norm=priced.norm,
     )
 
 
@@ -162,7 +225,9 @@ def _best_fee(
     bounds = {}
     for factor in FEES:
         fee = factor * tables.norm
-        _, together, paid = episode_prices(known, episode, counts, tables, shares, fee)
+        _, together, paid = episode_prices(
+            known, episode, counts, tables, shares, fee, rounds=FEE_ROUNDS
+        )
         bounds[fee] = together[np.isfinite(together)].sum() - paid
     return max(bounds, key=lambda fee: bounds[fee])
 
@@ -174,8 +239,9 @@ def episode_prices(
     tables: Tables,
     shares: Shares,
     fee: float,
+    rounds: int = ROUNDS,
 ) -> tuple[Floats, Floats, float]:
-    """Price the counted requests of an episode.
+    """Price the counted requests of an episode, searching for so many rounds.
 
     Returns
     -------
@@ -193,28 +259,41 @@ def episode_prices(
         if tables.continuous:
             alone[rows] = together[rows] = _by_units(ready, leave, counts[rows], shares, model)
             continue
-        alone[rows], together[rows] = _by_batches(ready, leave, counts[rows], shares, model, fee)
-        fees += fee * int((counts[rows] == 0).sum())
+        each, coupled = _by_batches(ready, leave, counts[rows], shares, model, fee, rounds)
+        paid = fee * int((counts[rows] == 0).sum())
+        own = (counts[rows] == 1) & np.isfinite(each)
+        if coupled[own].sum() - paid < each[own].sum():  # batches are of one model: so may fees be
+            coupled, paid = each, 0.0
+        alone[rows], together[rows] = each, coupled
+        fees += paid
     return alone[counts == 1], together[counts == 1], fees
 
 
 def _by_batches(
-    ready: Floats, leave: Floats, counts: Integers, shares: Shares, model: int, fee: float
+    ready: Floats,
+    leave: Floats,
+    counts: Integers,
+    shares: Shares,
+    model: int,
+    fee: float,
+    rounds: int,
 ) -> tuple[Floats, Floats]:
     """Prices of one model's requests in batch serving: by themselves, and considering batches."""
+    on_device = ready[:, 0] <= leave[:, 0]
+    if on_device[counts == 1].all():
+        return np.zeros(len(ready)), np.zeros(len(ready))  # nobody needs a GPU
     found = moments(
         ready, leave, counts, shares.least[:, model], shares.shortest[:, model], shares.step
     )
     alone = np.full(len(ready), np.inf)
     cheapest(*found, alone)
-    on_device = ready[:, 0] <= leave[:, 0]
     alone[on_device] = 0.0
     price, rise = alone.copy(), np.empty(len(ready))
     free = np.isfinite(price) & ~on_device
     if not free.any():
         return alone, price
     # A subgradient search: all prices a little up, and down again where a batch is overcharged.
-    for number in range(ROUNDS):
+    for number in range(rounds):
         price[free] += FIRST_STEP * SHRINK**number * price[free].mean()
         repair(*found, fee, price, ~free, number % 2 == 1)
     for _ in range(PASSES):

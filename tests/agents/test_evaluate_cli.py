@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
+from agents.bounds import clairvoyant_bound
 from evaluate import _record_files, main
+from splitenv.scenario import load_scenario
 
 QUICK = [
     "--scenario",
@@ -21,6 +23,13 @@ QUICK = [
     "--episodes",
     "2",
 ]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep pieces in a folder of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("evaluate.default_folder", lambda: folder)
 
 
 def run(*arguments: str) -> int:
@@ -45,6 +54,43 @@ def test_it_prints_a_table_and_writes_three_files(
         "evaluation.json",
         "evaluation.png",
     ]
+
+
+def test_each_policys_gap_to_the_bound_is_printed_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    specs = "all-cloud,joint-greedy"
+
+    assert run("--policies", specs, "--out", str(tmp_path)) == 0
+
+    printed = " ".join(capsys.readouterr().out.split())
+    said = json.loads((tmp_path / "evaluation.json").read_text())
+    floor = clairvoyant_bound(load_scenario("sd-mobile", {"decisions": 200, "load": 0.8}), 2)
+    for policy in said["policies"]:
+        figures = {name: figure["value"] for name, figure in policy["figures"].items()}
+        least = floor.at(figures["attainment"])
+        assert figures["bound"] == pytest.approx(least, rel=1e-3)
+        assert figures["above_bound"] == pytest.approx(
+            floor.gap(figures["gpu_cost"], figures["attainment"]), abs=0.005
+        )
+    assert said["bound"]["seeds"] == [0, 1]
+    assert said["bound"]["words"]["0.99"].partition("; ")[2].partition(",")[0] in printed
+    assert "three objectives" in printed
+
+
+def test_the_bound_covers_as_many_episodes_as_asked_for_or_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--policies", "all-cloud", "--out", str(tmp_path), "--json", "-"]
+
+    assert run(*arguments, "--bound-episodes", "1") == 0
+    one = json.loads(capsys.readouterr().out)
+    assert run(*arguments, "--bound-episodes", "0") == 0
+    none = json.loads(capsys.readouterr().out)
+
+    assert one["bound"]["episodes"] == 1
+    assert none["bound"] is None
+    assert none["policies"][0]["figures"]["above_bound"]["value"] is None
 
 
 def test_json_goes_to_stdout_and_equals_the_file(
@@ -196,7 +242,7 @@ def test_points_sweep_the_policies_of_one_scenario(
     second = capsys.readouterr()
 
     assert "latency-bound serves 99% in time with" in " ".join(first.out.split())
-    assert "played 6 pieces" in first.err
+    assert "played 7 pieces" in first.err  # the bound is one of them
     assert "played 0 pieces" in second.err
     (cell,) = json.loads(second.out)["cells"]
     settings = {policy["label"]: policy["curve"] for policy in cell["policies"]}

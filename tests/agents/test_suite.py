@@ -10,8 +10,10 @@ import pytest
 from agents import registry
 from agents.across import across
 from agents.heuristics.fixed import AllCloud
+from agents.heuristics.latency_bound import LatencyBound
 from agents.items import Cache, Item, policy_of
 from agents.judge import Cell, play_all, points_of, within
+from agents.measures import Tally
 from agents.policy import Parameter
 from agents.registry import PolicyError
 from agents.runner import Runner
@@ -86,6 +88,57 @@ def test_one_process_and_two_find_the_same(tmp_path: Path) -> None:
     assert repr(content(one, suite())) == repr(content(two, suite()))
 
 
+def test_a_bound_is_played_along_kept_and_below_everybody(tmp_path: Path) -> None:
+    asked = suite(loads={"nominal": Load(nominal=1.0, points=3)}, targets=(0.95, 0.9))
+    runner, again = (Runner(Cache(tmp_path), 1) for _ in range(2))
+    points = points_of(asked, SHORT, False, print)
+
+    (cell,), (kept,) = (
+        play_all(points, each, asked, 0, None, lambda _: lambda _: None, 2)
+        for each in (runner, again)
+    )
+
+    assert (runner.computed, again.computed) == (7, 0)
+    assert cell.floors is not None
+    assert cell.floors.episodes == 2
+    for each in cell.standings:
+        gaps = [each.figures["above_bound"], *(each.above[target] for target in asked.targets)]
+        assert all(not gap.low < 0.0 for gap in gaps), each.label
+    said, same = (as_dict([each], asked, SHORT, 0, None)["cells"][0] for each in (cell, kept))
+    assert repr(said) == repr(same)
+    best = cell.best_rule(0.95)
+    assert best is not None
+    least = said["bound"]["gpu_cost_at"]["0.95"]["value"]
+    left = said["bound"]["room"]["0.95"]
+    assert left["policy"] == best.label == "latency-bound"
+    assert left["above_bound"] == vars(best.above[0.95])
+    assert left["room"]["value"] == pytest.approx(1 - 1 / (1 + best.above[0.95].value))
+    assert said["bound"]["words"]["0.95"].startswith(f"The bound at 95% is {least:.3g} GPU s")
+    assert "can still be saved" in said["bound"]["words"]["0.95"]
+
+
+def test_a_learned_policy_leaves_the_room_to_the_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LatencyBound, "fingerprint", lambda _: "weights")
+    policy_of.cache_clear()
+
+    cells, _ = judged(suite(), tmp_path)
+
+    best, rule = cells[0].best(0.99), cells[0].best_rule(0.99)
+    assert best is not None
+    assert rule is not None
+    assert (best.label, rule.label) == ("latency-bound", "all-cloud")
+
+
+def test_without_a_bound_none_is_told(tmp_path: Path) -> None:
+    cells, _ = judged(suite(), tmp_path)
+
+    (cell, _) = as_dict(cells, suite(), SHORT, 0, None)["cells"]
+    assert cell["bound"] is None
+    assert cell["policies"][0]["above_bound_at"] == {}
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     point = points_of(suite(), SHORT, False, print)[1]
     items = [item for spec in point.specs() for item in point.items(spec, 0, 4)]
@@ -114,7 +167,7 @@ def test_a_damaged_piece_is_played_again(tmp_path: Path) -> None:
 
     assert runner.computed == 2
     assert np.array_equal(whole.sums, again.sums)
-    assert Cache(tmp_path).load(item.key()) is not None
+    assert Cache(tmp_path).load(item.key(), Tally) is not None
 
 
 def test_what_is_kept_is_what_was_played(tmp_path: Path) -> None:
@@ -122,11 +175,11 @@ def test_what_is_kept_is_what_was_played(tmp_path: Path) -> None:
     made = item.run()
     Cache(tmp_path).store("key", made)
 
-    kept = Cache(tmp_path).load("key")
+    kept = Cache(tmp_path).load("key", Tally)
 
     assert kept is not None
     assert kept.groups == made.groups
-    for name in ("sums", "episodes", "latency"):
+    for name in ("sums", "episodes", "latency", "crossed"):
         assert np.array_equal(getattr(kept, name), getattr(made, name)), name
 
 
