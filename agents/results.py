@@ -1,0 +1,270 @@
+"""What learned policies are worth against tuned rules: ``python -m agents.results --help``.
+
+In every cell (a scenario under a load) all play the same episodes at all their settings, as in a
+suite. Against the rule that is best *there*:
+
+- at the target, where a rule gets there: GPU cost at equal attainment, per training seed and in the
+  mean over seeds, with the interval of the paired difference;
+- the share of the room between rule and bound that is closed;
+- where no rule gets there: violations against those of the rule that has fewest, at whatever GPU
+  cost, both at their own setting.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agents.command_line import run_app
+from agents.curves import cost_at, effective_target
+from agents.items import default_folder
+from agents.judge import Cell, Standing
+from agents.runner import cores
+from agents.statistics import Floats, Interval, interval
+from agents.suite import Suite, load_suite
+from agents.suite_command import judge_suite
+from splitenv.files import write_files
+from splitenv.provenance import provenance, to_json
+
+SUITE = "learned"
+BOUNDED = 16
+"""Episodes of a cell that the bound covers."""
+PIPE_WIDTH = 160
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Learned policies in a cell, one a training seed.
+
+    Attributes
+    ----------
+    target
+        Attainment at which costs are compared: asked for, or what can be had in its place; None
+        where no rule gets there.
+    rule
+        The best one there.
+    cost
+        GPU cost at equal attainment over the rule's, minus 1: mean over seeds.
+    seeds
+        The same for each; NaN for one that does not get there.
+    closed
+        Share of the room from rule to bound that is closed, mean over seeds; NaN without a bound.
+    violations
+        Those at the policies' own setting over the fewest of any rule, minus 1.
+    gpu
+        GPU cost there over that rule's, minus 1.
+    worst_tier
+        Attainment of the worst tier minus what can be asked of it, worst over seeds.
+    """
+
+    scenario: str
+    load: str
+    target: float | None
+    rule: str
+    cost: Interval
+    seeds: tuple[float, ...]
+    closed: float
+    attainment: float
+    violations: Interval
+    gpu: Interval
+    worst_tier: float
+    episodes: int
+
+
+@app.command(epilog="Example: python -m agents.results --runs runs --out docs")
+def run(
+    suite: Annotated[str, typer.Option(help="Suite whose scenarios and loads are played.")] = SUITE,
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Folder with runs SCENARIO-SEED; else the shipped bundles are judged."),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Only this one of the suite; may be given again.")
+    ] = None,
+    episodes: Annotated[int | None, typer.Option(min=2, help="Of each setting; 32.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Double the episodes until all is known to this.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Episode k has seed SEED + k.")] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="The cores.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.json.")] = None,
+) -> None:
+    """Judge learned policies against the best tuned rules, over loads and training seeds."""
+    asked = load_suite(suite)
+    names = scenario or list(asked.scenarios)
+    verdicts, contents = [], []
+    for name in names:
+        learned = _policies(name, runs)
+        if not learned:
+            print(f"{name}: no learned policy for it", file=sys.stderr)
+            continue
+        one = asked.model_copy(update={"scenarios": (name,)}).with_policies(learned)
+        if episodes is not None:
+            one = one.model_copy(update={"episodes": episodes})
+        cells, text = judge_suite(
+            one,
+            {},
+            seed=seed,
+            precision=precision,
+            lookahead=False,
+            processes=processes or cores(),
+            cache=default_folder(),
+            bounded=BOUNDED,
+        )
+        contents.append(text)
+        verdicts += [verdict(cell, one, learned) for cell in cells]
+    terminal = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    terminal.print(table(verdicts))
+    if out is not None:
+        plain = {"verdicts": [as_dict(each) for each in verdicts], "provenance": provenance()}
+        write_files({out / "results.json": to_json(plain).encode()})
+        print(f"wrote {out / 'results.json'}", file=sys.stderr)
+
+
+def _policies(scenario: str, runs: Path | None) -> list[str]:
+    if runs is None:
+        from agents.bundled import FOLDER
+
+        return [f"bundle:{scenario}"] if (FOLDER / scenario).is_dir() else []
+    found = [
+        path for path in runs.glob(f"{scenario}-*") if path.name[len(scenario) + 1 :].isdigit()
+    ]
+    return [f"ppo:{path}" for path in sorted(found, key=lambda path: (len(path.name), path.name))]
+
+
+def verdict(cell: Cell, suite: Suite, learned: list[str]) -> Verdict:
+    """Judge the learned policies of a cell against its rules."""
+    ours = [each for each in cell.standings if each.label in learned]
+    rules = [each for each in cell.standings if each.label in suite.policies and not each.learned]
+    for target in (suite.targets[0], cell.effective[suite.targets[0]]):
+        able = [rule for rule in rules if np.isfinite(rule.cost[target].value)]
+        if able:
+            best = min(able, key=lambda rule: rule.cost[target].value)
+            return _verdict(cell, ours, rules, target, best)
+    return _verdict(cell, ours, rules, None, _fewest(rules))
+
+
+def _fewest(standings: list[Standing]) -> Standing:
+    return min(standings, key=lambda each: 1.0 - each.figures["attainment"].value)
+
+
+def _verdict(
+    cell: Cell, ours: list[Standing], rules: list[Standing], target: float | None, best: Standing
+) -> Verdict:
+    ratios = np.full((len(ours), len(best.curve.cost)), np.nan)
+    closed = np.full(len(ours), np.nan)
+    if target is not None:
+        theirs = cost_at(best.curve, 1.0 - target)
+        for row, each in enumerate(ours):
+            mine = cost_at(each.curve, 1.0 - target)
+            both = np.isfinite(mine) & np.isfinite(theirs)
+            np.divide(mine, theirs, out=ratios[row], where=both & (theirs > 0))
+            if target in each.above and target in best.above:
+                gap, room = each.above[target].value, best.above[target].value
+                closed[row] = 1.0 - gap / room if room > 0 else np.nan
+    fewest = _fewest(rules)
+    missed = _mean([_own(each, each.curve.violations) for each in ours])
+    spent = _mean([_own(each, each.curve.cost) for each in ours])
+    with np.errstate(all="ignore"):
+        fewer = missed / _own(fewest, fewest.curve.violations) - 1.0
+        cheaper = spent / _own(fewest, fewest.curve.cost) - 1.0
+        mean = np.nanmean(ratios, axis=0) - 1.0 if target is not None else ratios[0]
+    return Verdict(
+        scenario=cell.point.scenario,
+        load=cell.point.load,
+        target=target,
+        rule=best.label,
+        cost=interval(mean, cell.episodes),
+        seeds=tuple(float(row[0] - 1.0) for row in ratios),
+        closed=float(np.mean(closed)),
+        attainment=float(np.mean([each.figures["attainment"].value for each in ours])),
+        violations=interval(fewer, cell.episodes),
+        gpu=interval(cheaper, cell.episodes),
+        worst_tier=min(_worst_tier(cell, each) for each in ours),
+        episodes=cell.episodes,
+    )
+
+
+def _own(standing: Standing, values: Floats) -> Floats:
+    """Of a policy's settings its own one: the one whose figures it states."""
+    wanted = standing.figures["attainment"].value
+    own = int(np.abs(1.0 - standing.curve.violations[0] - wanted).argmin())
+    return np.asarray(values[:, own], np.float64)
+
+
+def _mean(rows: list[Floats]) -> Floats:
+    return np.asarray(np.mean(rows, axis=0), np.float64)
+
+
+def _worst_tier(cell: Cell, standing: Standing) -> float:
+    could = cell.attainable_by["tier"]
+    return min(
+        tier.value - effective_target(0.99, could[name].value)
+        for name, tier in standing.tiers.items()
+        if tier.value == tier.value
+    )
+
+
+def as_dict(found: Verdict) -> dict[str, Any]:
+    """Plain data."""
+    plain = dict(vars(found))
+    for name in ("cost", "violations", "gpu"):
+        plain[name] = vars(plain[name])
+    return plain
+
+
+def table(verdicts: list[Verdict]) -> Table:
+    """A row a cell."""
+    view = Table(
+        title="Learned policies against the best tuned rule of each cell",
+        caption="GPU cost at equal attainment, violations and GPU cost at own settings; 95% "
+        "intervals, paired; mean over training seeds, then the worst one",
+    )
+    for heading in ("scenario", "load", "at", "best rule"):
+        view.add_column(heading, no_wrap=True)
+    for heading in (
+        "GPU cost %", "worst seed %", "room closed %", "violations %", "at GPU cost %", "worst tier"
+    ):  # fmt: skip
+        view.add_column(heading, justify="right", no_wrap=True)
+    for each in verdicts:
+        view.add_row(
+            each.scenario,
+            each.load,
+            "-" if each.target is None else f"{100 * each.target:.1f}%",
+            each.rule,
+            _percent(each.cost),
+            _number(max(each.seeds, default=np.nan)),
+            _number(each.closed),
+            _percent(each.violations),
+            _percent(each.gpu),
+            f"{100 * each.worst_tier:+.1f} pt",
+        )
+    return view
+
+
+def _percent(value: Interval) -> str:
+    if value.value != value.value:
+        return "-"
+    return f"{100 * value.value:+.1f} ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{100 * value:+.1f}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; what cannot be used or written is one line and exit code 1."""
+    run_app(app, arguments)
+
+
+if __name__ == "__main__":
+    main()

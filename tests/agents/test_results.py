@@ -1,0 +1,72 @@
+"""Learned policies against the rules of a cell."""
+
+import numpy as np
+import pytest
+
+from agents.items import Cache
+from agents.judge import Cell, play_all, points_of
+from agents.results import as_dict, table, verdict
+from agents.runner import Runner
+from agents.suite import Load, Suite
+
+LEARNED = "latency-bound:margin=0.05"
+"""Stands for one: whose verdict a label decides."""
+
+
+@pytest.fixture(scope="module")
+def suite() -> Suite:
+    return Suite(
+        name="small",
+        episodes=3,
+        targets=(0.95,),
+        reference="joint-greedy",
+        scenarios=("sd-mobile",),
+        loads={"half": Load(nominal=0.5, points=5), "overload": Load(capacity=1.3)},
+        policies=("joint-greedy", LEARNED),
+    )
+
+
+@pytest.fixture(scope="module")
+def cells(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
+    runner = Runner(Cache(tmp_path_factory.mktemp("cache")), processes=1)
+    points = points_of(suite, {"decisions": 500}, False, print)
+    return play_all(points, runner, suite, 0, None, lambda items: lambda done: None)
+
+
+def judged(cells: list[Cell], suite: Suite, place: int) -> dict[str, object]:
+    rules = suite.model_copy(update={"policies": ("joint-greedy",)})
+    return vars(verdict(cells[place], rules, [LEARNED]))
+
+
+def test_where_a_rule_gets_there_costs_are_compared_at_the_target(
+    cells: list[Cell], suite: Suite
+) -> None:
+    found = judged(cells, suite, 0)
+    standings = {each.label: each for each in cells[0].standings}
+    mine, theirs = standings[LEARNED].cost[0.95], standings["joint-greedy"].cost[0.95]
+    assert found["target"] == 0.95
+    assert found["rule"] == "joint-greedy"
+    assert found["seeds"] == (pytest.approx(mine.value / theirs.value - 1.0),)
+    assert found["cost"].value == pytest.approx(mine.value / theirs.value - 1.0)  # type: ignore[attr-defined]
+
+
+def test_where_none_gets_there_violations_are_compared_with_their_price_in_gpu_time(
+    cells: list[Cell], suite: Suite
+) -> None:
+    found = judged(cells, suite, 1)
+    standings = {each.label: each for each in cells[1].standings}
+    mine, theirs = (
+        {name: standings[label].figures[name].value for name in ("attainment", "gpu_cost")}
+        for label in (LEARNED, "joint-greedy")
+    )
+    fewer = (1.0 - mine["attainment"]) / (1.0 - theirs["attainment"]) - 1.0
+    assert found["violations"].value == pytest.approx(fewer)  # type: ignore[attr-defined]
+    assert found["gpu"].value == pytest.approx(mine["gpu_cost"] / theirs["gpu_cost"] - 1.0)  # type: ignore[attr-defined]
+
+
+def test_verdicts_are_plain_data_and_a_row_each(cells: list[Cell], suite: Suite) -> None:
+    rules = suite.model_copy(update={"policies": ("joint-greedy",)})
+    verdicts = [verdict(cell, rules, [LEARNED]) for cell in cells]
+    assert table(verdicts).row_count == 2
+    assert set(as_dict(verdicts[0])["cost"]) == {"value", "low", "high"}
+    assert np.isnan(verdicts[0].closed)  # no bound was asked for
