@@ -20,7 +20,8 @@ import numpy as np
 
 from agents.lookahead import Lookahead
 from agents.policy import Policy
-from agents.registry import PolicyError, make_policy
+from agents.registry import PolicyError, make_policy, reference_and_settings
+from agents.report import target, winner
 from agents.tuned_files import MEASURED, read_tuned, tuned_path
 from splitenv import features
 from splitenv.actions import HOLD_LEVELS
@@ -284,6 +285,28 @@ def load_run(folder: Path) -> tuple[Policy, Scenario, dict[str, Any], dict[str, 
     return load_policy(folder), Scenario.model_validate(config["scenario"]), training, measured
 
 
+def winner_of(evaluation: Path) -> tuple[str, dict[str, Any]]:
+    """The spec of the policy that won an evaluation, and its figures there.
+
+    Raises
+    ------
+    PolicyError
+        If that is no evaluation of single settings of policies.
+    """
+    try:
+        content = json.loads(evaluation.read_text(encoding="utf-8"))
+        scenario = Scenario.model_validate(content["scenario"])
+        rows = {each["label"]: each["figures"] for each in content["policies"]}
+        figures = {
+            label: (row["attainment"]["value"], row["gpu_seconds"]["value"])
+            for label, row in rows.items()
+        }
+        label, _ = winner(figures, target(scenario))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PolicyError(f"{evaluation} is no evaluation.json of one scenario") from error
+    return label, {"figures": rows[label], "seeds": content["seeds"], "scenario": scenario.name}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; what cannot be exported is one line on stderr and exit code 1."""
     parser = argparse.ArgumentParser(
@@ -292,7 +315,9 @@ def main(arguments: list[str] | None = None) -> None:
         epilog="example: python -m agents.export runs/x bundles/x",
     )
     parser.add_argument(
-        "policy", help="folder of a training run, or a rule such as latency-bound+symphony"
+        "policy",
+        help="folder of a training run, a rule such as latency-bound+symphony, or an "
+        "evaluation.json, whose winner is taken",
     )
     parser.add_argument("bundle", type=Path, help="folder to write")
     parser.add_argument(
@@ -317,19 +342,24 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _export(options: argparse.Namespace) -> Manifest:
     overrides = parse_overrides(options.set)
-    folder = Path(options.policy)
+    spec, won = options.policy, None
+    if spec.endswith(".json"):
+        spec, won = winner_of(Path(spec))
+        print(f"{options.policy}: {spec} won", file=sys.stderr)
+    kind, _, reference = spec.partition(":")
+    folder = Path(reference_and_settings(reference)[0] if kind == "ppo" else spec)
     if folder.is_dir():
         policy, scenario, training, evaluation = load_run(folder)
         if options.scenario or overrides:
             raise PolicyError(f"run {folder} is exported for the scenario that it was trained on")
+        evaluation = evaluation | ({"won": won} if won else {})
         return export(policy, scenario, options.bundle, training=training, evaluation=evaluation)
-    policy = make_policy(options.policy)
-    kind, _, reference = options.policy.partition(":")
+    policy = make_policy(spec)
     tuned = read_tuned(tuned_path(reference)) if kind == "tuned" else None
     name = options.scenario or (tuned.scenario if tuned else DEFAULT_SCENARIO)
     scenario = load_scenario(name, overrides)
     if tuned is None:
-        return export(policy, scenario, options.bundle)
+        return export(policy, scenario, options.bundle, evaluation={"won": won} if won else None)
     said = tuned.model_dump(mode="json")
     measured = {key: said.pop(key) for key in MEASURED}
     return export(policy, scenario, options.bundle, training=said, evaluation=measured)

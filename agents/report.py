@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
@@ -196,18 +197,43 @@ def target(scenario: Scenario) -> float:
     return max(sla.target for sla in scenario.sla.values())
 
 
+def winner(figures: Mapping[str, tuple[float, float]], goal: float) -> tuple[str, bool]:
+    """Choose a policy: least GPU time among those that attain the goal, else the nearest to it.
+
+    Parameters
+    ----------
+    figures
+        Attainment and GPU seconds per request, by label.
+
+    Returns
+    -------
+    str, bool
+        Its label, and whether it attains the goal.
+    """
+    able = [label for label, (attained, _) in figures.items() if attained >= goal]
+    if able:
+        return min(able, key=lambda label: figures[label][1]), True
+    return max(figures, key=lambda label: figures[label][0]), False
+
+
 def finding(evaluations: list[Evaluation], scenario: Scenario) -> str:
     """Say in one line who is best: least GPU time among those that keep the promise."""
     goal = target(scenario)
-    keeps = [e for e in evaluations if e.figures["attainment"].value >= goal]
+    by_label = {each.label: each for each in evaluations}
+    label, keeps = winner(
+        {
+            label: (each.figures["attainment"].value, each.figures["gpu_seconds"].value)
+            for label, each in by_label.items()
+        },
+        goal,
+    )
+    best = by_label[label]
     if not keeps:
-        best = max(evaluations, key=lambda e: e.figures["attainment"].value)
         reached = 100 * best.figures["attainment"].value
         return (
             f"No policy serves {100 * goal:g}% in time; {best.label} comes closest with "
             f"{reached:.1f}%"
         )
-    best = min(keeps, key=lambda e: e.figures["gpu_seconds"].value)
     saving = 100 * best.figures["saving"].value
     if saving <= 0:
         return f"Nobody serves {100 * goal:g}% in time with less GPU time than all-cloud"

@@ -206,3 +206,20 @@ def test_a_bundle_of_a_policy_with_a_knob_is_set_by_its_calibration(tmp_path: Pa
 def export_rule_bundle(folder: Path) -> Path:
     export(make_policy("all-cloud"), load_scenario("sd-mobile"), folder / "rule")
     return folder / "rule"
+
+
+def test_the_winner_of_an_evaluation_is_exported(tmp_path: Path) -> None:
+    from evaluate import main as evaluate
+
+    settings = ["--set", "decisions=512", "--episodes", "2", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as ended:
+        evaluate(["--scenario", "sd-mobile", "--policies", "all-device,latency-bound", *settings])
+    assert ended.value.code == 0
+    main([str(tmp_path / "evaluation.json"), str(tmp_path / "b")])
+
+    manifest = read_bundle(tmp_path / "b").manifest
+    assert manifest.name == "latency-bound"
+    assert manifest.evaluation["won"]["figures"]["attainment"]["value"] > 0.9
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "other.json"), str(tmp_path / "c")])
