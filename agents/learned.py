@@ -21,7 +21,7 @@ from splitenv.context import Context
 from splitenv.files import write_bytes
 from splitenv.parts import Dispatch
 from splitenv.scenario import Scenario
-from splitenv.state import Array
+from splitenv.state import Tables
 from splitenv.tables import build_tables
 
 CALIBRATION = "calibration.json"
@@ -34,10 +34,10 @@ class SB3Policy(Policy):
     ----------
     actor
         Maps observations and a knob, if it has one, to logits over the choices.
-    choices
-        Actions that it chooses among, by index in the action table.
-    scenario
-        That it was trained in: it runs under that dispatch discipline.
+    trained_on
+        What it was trained on: its observations and actions are those.
+    dispatch
+        The discipline of its training, which it runs under.
     name
         What reports call it.
     preference
@@ -56,8 +56,8 @@ class SB3Policy(Policy):
     def __init__(
         self,
         actor: nn.Module,
-        choices: Array,
-        scenario: Scenario,
+        trained_on: Context,
+        dispatch: Dispatch,
         name: str = "ppo",
         preference: float | None = None,
     ) -> None:
@@ -73,31 +73,43 @@ class SB3Policy(Policy):
             super().__init__()
         self.name = name
         self.actor = actor.eval()
-        self.choices = choices
-        self._scenario = scenario
+        self.choices = choices_of(trained_on.tables, dispatch)
+        self._trained_on = trained_on
+        self._dispatch = dispatch
         self._knobs = torch.tensor([] if preference is None else [knob_of(preference)])
-        self._trained_on = Context(build_tables(scenario))
 
     @classmethod
-    def of(cls, model: Model, scenario: Scenario, name: str = "ppo") -> SB3Policy:
-        """Look at a model's actor; it stays the model's, and learns with it."""
+    def of(
+        cls, model: Model, scenario: Scenario, name: str = "ppo", tables: Tables | None = None
+    ) -> SB3Policy:
+        """Look at a model's actor; it stays the model's, and learns with it.
+
+        Parameters
+        ----------
+        scenario
+            That it was trained on.
+        tables
+            Ready-made instead of the scenario's own.
+        """
+        trained_on = Context(tables or build_tables(scenario))
         policy = model.policy
-        choices = choices_of(scenario)
+        knob = None
+        actor: nn.Module
         if isinstance(policy, SplitPolicy):
-            knob = 1.0 if policy.layout.knobs else None
-            return cls(policy.actor, choices, scenario, name, knob)
-        if isinstance(policy, DQNPolicy):
-            return cls(policy.q_net.q_net, choices, scenario, name)
-        actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
-        return cls(actor, choices, scenario, name)
+            actor, knob = policy.actor, 1.0 if policy.layout.knobs else None
+        elif isinstance(policy, DQNPolicy):
+            actor = policy.q_net.q_net
+        else:
+            actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
+        return cls(actor, trained_on, scenario.dispatch, name, knob)
 
     def at(self, preference: float) -> SB3Policy:
         """Turn the knob."""
-        return SB3Policy(self.actor, self.choices, self._scenario, self.name, preference)
+        return SB3Policy(self.actor, self._trained_on, self._dispatch, self.name, preference)
 
     def dispatch(self, scenario: Scenario) -> Dispatch:
         """The discipline of the training."""
-        return self._scenario.dispatch
+        return self._dispatch
 
     def fingerprint(self) -> str:
         """SHA-256 of the actor's layers and weights."""

@@ -15,9 +15,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 from agents.pressure import Constraint, LoadBands, Preferences, RewardScale
 from splitenv.disciplines import HOLDING
 from splitenv.features import bounds
-from splitenv.scenario import Scenario
+from splitenv.parts import Dispatch
 from splitenv.simulator import SAME_STEP, Simulator
-from splitenv.tables import build_tables
+from splitenv.state import Tables
 from splitenv.truth import METRICS
 
 Array = npt.NDArray[Any]
@@ -68,7 +68,7 @@ class SplitVecEnv(VecEnv):
         self.scale = scale
         self.constraint = constraint
         self.preferences = preferences
-        self.choices = choices_of(simulator.scenario)
+        self.choices = choices_of(simulator.tables, simulator.scenario.dispatch)
         self.bands = LoadBands(simulator)
         low, high = bounds(simulator.tables.enter.shape[1])
         if preferences is not None:
@@ -188,9 +188,8 @@ class SplitVecEnv(VecEnv):
         return np.array(list(self._get_indices(indices)), np.int64)
 
 
-def choices_of(scenario: Scenario) -> npt.NDArray[np.int64]:
-    """The actions that differ under a scenario's discipline, by index in the action table."""
-    tables = build_tables(scenario)
-    if scenario.dispatch.discipline in HOLDING:
+def choices_of(tables: Tables, dispatch: Dispatch) -> npt.NDArray[np.int64]:
+    """The actions that differ under a discipline, by index in the action table."""
+    if dispatch.discipline in HOLDING:
         return np.arange(len(tables.action_placement))
     return np.flatnonzero(np.asarray(tables.action_hold) == 0.0)

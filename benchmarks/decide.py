@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.export import export
-from agents.ppo import SB3Policy, build_model, load_hyperparameters, training_env
+from agents.learned import SB3Policy
+from agents.ppo import build_model, load_hyperparameters, training_env
 from agents.registry import make_policy
 from agents.replay import Episodes, event_log, simulate
 from benchmarks.history import keep, output_options
@@ -35,7 +36,6 @@ from benchmarks.machine import machine_facts
 from splitenv.runtime import Arrival, ClientReport, Scheduler
 from splitenv.runtime.bundle import Bundle, read_bundle
 from splitenv.scenario import Scenario, load_scenario
-from splitenv.simulator import Simulator
 
 Seconds = npt.NDArray[np.float64]
 
@@ -159,13 +159,14 @@ def show(results: dict[str, Any]) -> None:
 
 def _model(scenario: Scenario) -> Any:
     settings = load_hyperparameters(scenario.name)
-    env = training_env(Simulator(scenario, 1), settings)
+    settings = settings.model_copy(update={"environments": 1})
+    env = training_env(scenario, settings, seed=0)
     return build_model("maskable-ppo", env, settings, seed=0)
 
 
 def _export_untrained(folder: Path) -> Path:
     scenario = load_scenario("sd-mobile")
-    export(SB3Policy.of(_model(scenario), "ppo, untrained"), scenario, folder)
+    export(SB3Policy.of(_model(scenario), scenario, "ppo, untrained"), scenario, folder)
     return folder
 
 

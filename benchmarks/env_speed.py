@@ -22,7 +22,6 @@ from agents.ppo import build_model, load_hyperparameters, training_env
 from benchmarks.history import keep, output_options
 from benchmarks.timing import THOROUGH, gymnasium_rate, kernel_rate
 from splitenv.scenario import load_scenario
-from splitenv.simulator import Simulator
 
 EVERYTHING_ON: dict[str, dict[str, Any]] = {
     "everything on": {},
@@ -74,10 +73,7 @@ def single_speed(scenario: str) -> float:
 def training_share(scenario: str) -> dict[str, Any]:
     """Train MaskablePPO for ten rollouts; time the environment, its adapter and masks included."""
     settings = load_hyperparameters(scenario)
-    simulator = Simulator(
-        load_scenario(scenario), settings.environments, randomise=True, stagger=True
-    )
-    env: Any = training_env(simulator, settings)
+    env: Any = training_env(load_scenario(scenario), settings, seed=0)
     spent = [0.0]
     env.step_wait = _timed(env.step_wait, spent)
     env.env_method = _timed(env.env_method, spent)

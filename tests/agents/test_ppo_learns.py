@@ -45,7 +45,7 @@ def test_where_company_saves_nothing_no_request_is_held() -> None:
     model = build_model("maskable-ppo", env, settings, seed=0)
     model.learn(400_000)
 
-    policy = SB3Policy.of(model, scenario)
+    policy = SB3Policy.of(model, scenario, tables=tables)
     policy.bind(Context(tables))
     held_out = Simulator(scenario, 32, tables=tables)
     held_out.seed(range(32))
