@@ -2,8 +2,10 @@
 
     python -m benchmarks.rivals [--quick] [--scenario sd-mobile] [--out results.json] [--save]
 
-The kernel runs on one thread. Rivals are the usual ways to run many environments, over the single
-environment without any wrapper: SB3's ``DummyVecEnv`` and ``SubprocVecEnv``, Gymnasium's
+The kernel runs on one thread. Rivals are the usual ways to run many environments: SB3's
+``make_vec_env``, a ``DummyVecEnv`` of what ``gymnasium.make`` gives, its checks and SB3's monitor
+included; then, over the single environment without any wrapper, SB3's ``DummyVecEnv`` and
+``SubprocVecEnv``, Gymnasium's
 ``SyncVectorEnv`` and ``AsyncVectorEnv`` (those in processes use every core); Gymnasium's own
 vectorised CartPole, a much smaller world; and a SimPy model of the same queue
 (:mod:`benchmarks.simpy_model`), which makes no observations. That it is the same queue is tested:
@@ -29,6 +31,7 @@ import numpy.typing as npt
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from rich.console import Console
 from rich.table import Table
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from benchmarks.history import keep, output_options
@@ -50,8 +53,10 @@ Floats = npt.NDArray[np.float64]
 Row = tuple[str, int, float]
 
 KERNEL, DUMMY, SIMPY = "kernel", "SB3 DummyVecEnv", "SimPy model"
-BARS = {DUMMY: 25.0, SIMPY: 25.0}
+MADE = "SB3 make_vec_env (DummyVecEnv)"
+BARS = {MADE: 25.0, DUMMY: 25.0, SIMPY: 25.0}
 """How many times faster the kernel has to be."""
+ENVIRONMENT = "splitenv:splitenv/SplitInference-v0"
 START = "forkserver"
 KERNEL_EPISODES = 512
 
@@ -92,7 +97,10 @@ def measure(scenario: str, plant: Plant, pace: Pace) -> list[Row]:
         (KERNEL, 1024, kernel_rate(scenario, 1024, 1, pace)),
         ("our Gymnasium vector", 1024, gymnasium_rate(scenario, 1024, pace)),
     ]
+    made = partial(make_vec_env, ENVIRONMENT, env_kwargs={"scenario": scenario})
     rivals: list[tuple[str, Callable[[], Any]]] = [
+        (MADE, lambda: made(n_envs=64)),
+        (MADE, lambda: made(n_envs=8)),
         (DUMMY, lambda: DummyVecEnv([single] * 64)),
         (DUMMY, lambda: DummyVecEnv([single] * 8)),
         ("SB3 SubprocVecEnv", lambda: SubprocVecEnv([single] * 8, start_method=START)),
