@@ -8,7 +8,7 @@ with the same resamples for everybody, see :mod:`agents.statistics`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -236,14 +236,36 @@ def join_outcomes(parts: list[Outcomes]) -> Outcomes:
 
 
 def _latencies(outcomes: Outcomes, weights: Floats) -> dict[str, Interval]:
-    """Quantiles of latency over all requests; the resamples weigh each episode's requests."""
-    levels = np.array(QUANTILES)
-    values = np.empty((len(weights), len(levels)))
-    for row, weight in enumerate(weights):
-        total = np.cumsum(weight[outcomes.episode])
-        at = np.searchsorted(total, levels * total[-1])
-        values[row] = outcomes.latency[np.minimum(at, len(total) - 1)]
+    """Quantiles of latency over all requests."""
+    values = quantiles(outcomes.latency, outcomes.episode, weights, QUANTILES)
     return {
         f"latency_p{100 * level:.0f}": interval(values[:, column], weights.shape[1])
         for column, level in enumerate(QUANTILES)
     }
+
+
+def quantiles(
+    values: Floats, episode: npt.NDArray[np.int64], weights: Floats, levels: Sequence[float]
+) -> Floats:
+    """Quantiles in each resample, where each episode's values weigh as often as it is drawn.
+
+    Parameters
+    ----------
+    values
+        Ascending.
+    episode
+        The episode that each of them belongs to.
+    weights
+        From :func:`agents.statistics.resamples`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (1 + resamples, levels).
+    """
+    found = np.empty((len(weights), len(levels)))
+    for row, weight in enumerate(weights):
+        total = np.cumsum(weight[episode])
+        at = np.searchsorted(total, np.asarray(levels) * total[-1])
+        found[row] = values[np.minimum(at, len(total) - 1)]
+    return found

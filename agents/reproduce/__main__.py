@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents.command_line import InterruptedRunError, run_app
 from agents.items import Cache, default_folder
 from agents.registry import PolicyError
-from agents.reproduce import saving
+from agents.reproduce import batching, devices, links, phones, regnet, saving, sizes
 from agents.reproduce.claim import Claim, Finding
 from agents.reproduce.pictures import as_image
 from agents.reproduce.study import REFERENCE, STRONGEST, Study, settings
@@ -24,6 +24,12 @@ from splitenv.provenance import provenance, to_json
 
 CLAIMS: dict[str, Claim] = {
     "saving": saving.CLAIM,
+    "devices": devices.CLAIM,
+    "batching": batching.CLAIM,
+    "phones": phones.CLAIM,
+    "models": sizes.CLAIM,
+    "networks": links.CLAIM,
+    "regnet": regnet.CLAIM,
 }
 PIPE_WIDTH = 160
 PREFIX = "reproduction"
@@ -129,7 +135,9 @@ def _show(chosen: dict[str, Claim], findings: dict[str, Finding]) -> None:
             terminal.print(table)
 
 
-def _as_dict(chosen: dict[str, Claim], findings: dict[str, Finding], study: Study) -> dict[str, Any]:
+def _as_dict(
+    chosen: dict[str, Claim], findings: dict[str, Finding], study: Study
+) -> dict[str, Any]:
     return {
         "reference": "arXiv 2402.04880",
         "rules": {rule: settings(rule, BASE) for rule in (REFERENCE, STRONGEST)},
@@ -142,9 +150,7 @@ def _as_dict(chosen: dict[str, Claim], findings: dict[str, Finding], study: Stud
                 "theirs": chosen[name].theirs,
                 "ours": found.ours,
                 "assumed": chosen[name].assumed,
-                "scenarios": [
-                    world.model_dump(mode="json") for world, _ in chosen[name].played()
-                ],
+                "scenarios": [world.model_dump(mode="json") for world, _ in chosen[name].played()],
                 **found.data,
             }
             for name, found in findings.items()

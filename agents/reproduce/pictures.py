@@ -90,9 +90,7 @@ def draw_saving(
         )
 
 
-def label(
-    axes: Axes, words: str, place: tuple[float, float], tone: str, **where: Any
-) -> None:
+def label(axes: Axes, words: str, place: tuple[float, float], tone: str, **where: Any) -> None:
     """Write a label in a line's colour at a place in the data."""
     style: dict[str, Any] = {"size": 8.5, "ha": "left", "va": "center", "xytext": (6, 0)} | where
     axes.annotate(

@@ -19,7 +19,7 @@ from agents.evaluation import CHUNK
 from agents.items import ATTAINABLE, Item
 from agents.judge import ALL_CLOUD
 from agents.measures import Tally, join
-from agents.runner import Progress, Runner
+from agents.runner import Runner
 from agents.statistics import Floats, Interval, interval, ratio, resamples
 from agents.suite import settings_of, tuned_spec
 from splitenv.attainable import play_alone
@@ -61,8 +61,8 @@ class Saved:
         Share of all-cloud's GPU time.
     saving_of_single
         Share of the GPU time of all-cloud if it served every request alone.
-    samples
-        The first of those by resample.
+    samples, samples_of_single
+        Those two by resample.
     """
 
     asked: float
@@ -73,13 +73,14 @@ class Saved:
     saving: Interval
     saving_of_single: Interval
     samples: Floats = field(repr=False)
+    samples_of_single: Floats = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain data."""
-        plain = {key: value for key, value in vars(self).items() if key != "samples"}
         return {
             key: vars(value) if isinstance(value, Interval) else value
-            for key, value in plain.items()
+            for key, value in vars(self).items()
+            if not key.startswith("samples")
         }
 
 
@@ -142,7 +143,8 @@ class Study:
             attainable=ratio(could.of("in_time"), could.of("requests"), self.weights),
             saving=self.interval(saved),
             saving_of_single=self.interval(single),
-            samples=saved if reached else np.full(len(saved), -np.inf),
+            samples=saved,
+            samples_of_single=single,
         )
 
     def interval(self, values: Floats) -> Interval:

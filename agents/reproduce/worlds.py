@@ -57,3 +57,9 @@ def as_loaded(scenario: Scenario) -> float:
     """Load that is the same share of the pool's capacity as in the base scenario."""
     base = load_scenario(BASE)
     return base.load / capacity(base) * capacity(scenario)
+
+
+def standard(seconds: float, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """The world of most claims: the base scenario with one target, under light load."""
+    scenario = with_target(seconds, overrides)
+    return under_load(scenario, half_busy(scenario))

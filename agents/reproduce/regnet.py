@@ -1,0 +1,289 @@
+"""Claim: for RegNet, offloading rarely pays; for Stable Diffusion it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from agents.drawing import COLOURS
+from agents.evaluation import quantiles
+from agents.reproduce.claim import Claim, Finding, mark, percent, table
+from agents.reproduce.pictures import label, log_axis, percent_axis, sheet
+from agents.reproduce.study import (
+    RULES,
+    STRONGEST,
+    Played,
+    Saved,
+    Study,
+    settings,
+)
+from agents.reproduce.worlds import BASE
+from agents.statistics import Floats, Interval, ratio
+from agents.suite import tuned_spec
+from splitenv.attainable import play_alone
+from splitenv.profiles.catalogue import load_device, load_model, names
+from splitenv.scenario import Scenario, load_scenario
+from splitenv.tables import build_tables, fleet
+
+SMALL, LARGE = "regnet-camera-small", "regnet-camera"
+TONES = {"NPU": COLOURS["latency-bound"], "CPU": COLOURS["ppo"]}
+DIFFUSION = "stable-diffusion-2.1-base"
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What offloading is worth to requests of a model that run alone.
+
+    Attributes
+    ----------
+    gain
+        Median over requests of the latency saved by the best offloading against the device alone,
+        as a share; negative where offloading is slower.
+    offloaded
+        Share of requests for which some offloading, divided or whole, is faster than the device.
+    divided
+        Share for which a true division is faster than both the device alone and the cloud alone.
+    by_device
+        The second of those by device.
+    """
+
+    gmacs: float
+    gain: Interval
+    offloaded: Interval
+    divided: Interval
+    by_device: dict[str, float]
+
+
+@cache
+def worlds() -> dict[str, Scenario]:
+    """Each RegNet in the world of the small one, and Stable Diffusion on the same GPU and links."""
+    base = load_scenario(SMALL)
+    models = [name for name in names("models") if name.startswith("regnet")]
+    made = {
+        model: base.with_overrides({"models.0.model": model, "models.0.cut_every": 1})
+        for model in models
+    }
+    same = {"pool": base.pool.model_dump(), "network": base.network.model_dump()}
+    made[DIFFUSION] = load_scenario(BASE, same)
+    return dict(sorted(made.items(), key=lambda each: gmacs(each[1])))
+
+
+def gmacs(world: Scenario) -> float:
+    """Work of a world's model."""
+    workload = world.models[0]
+    return float(load_model(workload.model).chain(workload.steps).macs.sum() / 1e9)
+
+
+def played() -> list[Played]:
+    """Both rules in the shipped scenarios of a small and a large RegNet, tuned for each."""
+    return [
+        (load_scenario(name), [spec for rule in RULES for spec in settings(rule, name)])
+        for name in (SMALL, LARGE)
+    ]
+
+
+def find(study: Study) -> Finding:
+    """Run requests alone, for what offloading is worth; then compare the rules under load."""
+    worth = {model: _worth(study, world) for model, world in worlds().items()}
+    saved = {
+        (name, rule): study.compare(load_scenario(name), settings(rule, name))
+        for name in (SMALL, LARGE)
+        for rule in RULES
+    }
+    kept = {key: _on_device(study, *key) for key in saved}
+    return Finding(
+        ours=_sentence(worth, saved),
+        tables=(_worth_table(worth), _loaded_table(saved, kept)),
+        data={
+            "alone": [
+                {
+                    "model": model,
+                    "gmacs": each.gmacs,
+                    "median_latency_gain": vars(each.gain),
+                    "offloading_is_faster": vars(each.offloaded),
+                    "division_is_fastest": vars(each.divided),
+                    "offloading_is_faster_by_device": each.by_device,
+                    **boundaries(model),
+                }
+                for model, each in worth.items()
+            ],
+            "loaded": [
+                {
+                    "scenario": name,
+                    "rule": rule,
+                    **each.as_dict(),
+                    "on_device": vars(kept[name, rule]),
+                }
+                for (name, rule), each in saved.items()
+            ],
+        },
+        draw=lambda: _draw(worth),
+    )
+
+
+def _worth(study: Study, world: Scenario) -> Worth:
+    alone = play_alone(world, study.seed + np.arange(study.episodes))
+    device, cloud = alone.latency[:, :, 0], alone.latency[:, :, -1]
+    divided = alone.latency[:, :, 1:-1].min(axis=2)
+    best = np.minimum(divided, cloud)
+    offloaded = best < device
+    means = {
+        "offloaded": offloaded,
+        "divided": divided < np.minimum(device, cloud),
+    }
+    return Worth(
+        gmacs=gmacs(world),
+        gain=_median(study, 1.0 - best / device),
+        by_device={
+            each.name: float(offloaded[alone.device == code].mean())
+            for code, each in enumerate(fleet(world))
+        },
+        **{
+            name: ratio(of.mean(axis=1), np.ones(study.episodes), study.weights)
+            for name, of in means.items()
+        },
+    )
+
+
+def _median(study: Study, values: Floats) -> Interval:
+    order = np.argsort(values, axis=None, kind="stable")
+    episode = np.broadcast_to(np.arange(len(values))[:, None], values.shape).ravel()[order]
+    return study.interval(quantiles(values.ravel()[order], episode, study.weights, (0.5,))[:, 0])
+
+
+def boundaries(model: str) -> dict[str, float]:
+    """Bytes of the input as it is sent, and the least and most that a division sends instead."""
+    world = worlds()[model]
+    tables = build_tables(world)
+    inside = (tables.up if load_model(model).order == "device-first" else tables.down)[0, 1:-1]
+    return {
+        "input_bytes": float(tables.up[0, -1]),
+        "least_crossing_bytes": float(inside.min()),
+        "most_crossing_bytes": float(inside.max()),
+    }
+
+
+def _on_device(study: Study, scenario: str, rule: str) -> Interval:
+    """Share of requests that a rule, as tuned, leaves to the device alone."""
+    tally = study.tally(load_scenario(scenario), tuned_spec(rule, scenario))
+    return ratio(tally.of("on_device"), tally.of("requests"), study.weights)
+
+
+def _regnets(worth: dict[str, Worth]) -> dict[str, Worth]:
+    return {model: each for model, each in worth.items() if model != DIFFUSION}
+
+
+def _sentence(worth: dict[str, Worth], saved: dict[tuple[str, str], Saved]) -> str:
+    regnets = _regnets(worth)
+    slower = [each for each in regnets.values() if each.gain.value < 0.0]
+    divided = max(each.divided.value for each in regnets.values())
+    small = saved[SMALL, STRONGEST]
+    return (
+        f"whatever the RegNet, a division is fastest for {100 * divided:.2g}% of requests at most. "
+        f"For {len(slower)} of {len(regnets)} RegNets the median request is slower offloaded than "
+        f"on the device; for Stable Diffusion it is {100 * worth[DIFFUSION].gain.value:.0f}% "
+        "faster. "
+        f"Under load the rules leave RegNetX-3.2GF to the devices and save "
+        f"{100 * small.saving.value:.0f}%."
+    )
+
+
+def _worth_table(worth: dict[str, Worth]) -> Table:
+    view = table(
+        "What offloading is worth, each request alone on a V100 over WiFi and mid-band 5G",
+        "offloaded: the best of all placements but the device alone; a division: part on each side",
+        ("model",),
+        (
+            "GMACs",
+            "input kB",
+            "crossing kB",
+            "median gain, offloaded %",
+            "offloaded is faster for %",
+            "a division is fastest for %",
+        ),
+    )
+    for model, each in worth.items():
+        size = boundaries(model)
+        crossing = (
+            f"{size['least_crossing_bytes'] / 1e3:.0f} to {size['most_crossing_bytes'] / 1e3:.0f}"
+        )
+        view.add_row(
+            model,
+            f"{each.gmacs:.1f}",
+            f"{size['input_bytes'] / 1e3:.1f}",
+            crossing,
+            percent(each.gain),
+            percent(each.offloaded, 1),
+            percent(each.divided, 1),
+        )
+    return view
+
+
+def _loaded_table(
+    saved: dict[tuple[str, str], Saved], kept: dict[tuple[str, str], Interval]
+) -> Table:
+    view = table(
+        "RegNet under load, as the shipped scenarios have it",
+        "saved at equal attainment, 99% or all-cloud's; left to the device: as tuned",
+        ("scenario", "policy"),
+        ("all-cloud in time %", "compared at %", "GPU time saved %", "left to the device %"),
+    )
+    for (name, rule), each in saved.items():
+        view.add_row(
+            name,
+            rule,
+            percent(each.all_cloud, 1),
+            f"{100 * each.asked:.1f}",
+            f"{percent(each.saving, 1)}{mark(each)}",
+            percent(kept[name, rule], 1),
+        )
+    return view
+
+
+def _draw(worth: dict[str, Worth]) -> Figure:
+    regnets = _regnets(worth)
+    divided = max(each.divided.value for each in regnets.values())
+    figure, (ax,) = sheet(
+        f"Dividing a RegNet pays for {100 * divided:.2g}% of requests; sending it whole pays for "
+        "slow devices and big models",
+        "Share of requests that are faster offloaded, the best of all placements, than on the "
+        "device alone; by device.\nEach request alone: a V100, WiFi and mid-band 5G. A point is a "
+        "RegNet of the X or Y family. Vermilion: CPU only; blue: with NPU.",
+        (9.6, 5.8),
+    )
+    figure.subplots_adjust(left=0.08, right=0.78, top=0.83, bottom=0.1)
+    work = [each.gmacs for each in regnets.values()]
+    ends: dict[str, float] = {}
+    for name in next(iter(regnets.values())).by_device:
+        values = [100 * each.by_device[name] for each in regnets.values()]
+        tone = TONES[load_device(name).compute_unit]
+        ax.plot(work, values, "-o", color=tone, markersize=4, linewidth=1.4, clip_on=False)
+        ends[name] = values[-1]
+    paying = sorted((name for name in ends if ends[name] > 0), key=lambda name: -ends[name])
+    for shift, name in enumerate(paying):
+        tone = TONES[load_device(name).compute_unit]
+        label(ax, name, (work[-1], 100.0), tone, xytext=(8, -14 * shift))
+    rest = len(ends) - len(paying)
+    label(ax, f"the other {rest} devices", (work[-1], 0.0), TONES["NPU"], xytext=(8, 0))
+    ax.set_xscale("log")
+    ax.set_ylim(-2, 102)
+    log_axis(ax.xaxis, (0.4, 1, 2, 4, 8, 16, 32, 128))
+    percent_axis(ax.yaxis)
+    ax.set_xlabel("work of the model, GMACs (log scale)")
+    ax.set_ylabel("requests faster offloaded")
+    return figure
+
+
+CLAIM = Claim(
+    title="RegNet",
+    theirs="RegNet runs fast enough on devices that offloading rarely pays, as activations are "
+    "larger than the input image; Stable Diffusion gains a lot.",
+    assumed="The fleet with a RegNet measurement, a V100, WiFi and mid-band 5G; cuts after each "
+    "residual block; the input is sent as a JPEG of an assumed size, activations as fp16.",
+    played=played,
+    find=find,
+)
