@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from agents.reproduce.study import Played, Saved, Study
+from agents.reproduce.study import TARGET, Played, Saved, Study
 from agents.statistics import Interval
 
 
@@ -76,7 +76,7 @@ MARKS = "* all-cloud itself has less than 99% in time there; x the rule has less
 
 def mark(saved: Saved) -> str:
     """Say whether a saving is at 99% (nothing), at all-cloud's attainment, or at less."""
-    return "x" if not saved.reached else "" if saved.asked >= 0.99 else "*"
+    return "x" if not saved.reached else "" if saved.asked >= TARGET else "*"
 
 
 def percent(figure: Interval, digits: int = 0) -> str:
@@ -88,7 +88,7 @@ def seconds(figure: Interval, most: float) -> str:
     """Write a latency target with its interval; infinite ones lie beyond ``most``."""
     if not math.isfinite(figure.value):
         return f"beyond {most:g}"
-    if math.isnan(figure.low):
+    if math.isnan(figure.low) or figure.low == figure.high:
         return f"{figure.value:.1f}"
     high = f"{figure.high:.1f}" if math.isfinite(figure.high) else f"beyond {most:g}"
     return f"{figure.value:.1f} ({figure.low:.1f} to {high})"

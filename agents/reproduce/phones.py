@@ -26,7 +26,7 @@ from agents.reproduce.study import (
     STRONGEST,
     Saved,
     Study,
-    crossing,
+    reaches,
     settings,
 )
 from agents.reproduce.worlds import BASE, standard
@@ -69,10 +69,7 @@ def find(study: Study) -> Finding:
     """Compare the rules as phones get faster."""
     rows = _compare(study, faster())
     alone = _alone(study, faster(), TARGET_S)
-    at = {
-        rule: study.interval(crossing(SPEEDS, np.column_stack([each.samples for each in row]), 0.6))
-        for rule, row in rows.items()
-    }
+    at = {rule: study.interval(reaches(SPEEDS, row, 0.6)) for rule, row in rows.items()}
     view = table(
         f"GPU time saved against all-cloud at equal attainment and {TARGET_S:g} s, %, by speed of "
         "all devices",

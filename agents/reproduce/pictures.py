@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from agents.drawing import FAINT, INK, OTHER_COLOUR, colour, dark, heading
-from agents.reproduce.study import REFERENCE, STRONGEST, Saved
+from agents.reproduce.study import REFERENCE, STRONGEST, TARGET, Saved
 
 ALONE = "alone"
 TONES = {ALONE: OTHER_COLOUR, REFERENCE: colour(REFERENCE), STRONGEST: colour(STRONGEST)}
@@ -78,7 +78,7 @@ def draw_saving(
         if np.isfinite(figure.low) and np.isfinite(figure.high):
             ends = [100 * figure.low, 100 * figure.high]
             axes.plot([place, place], ends, color=tone, linewidth=1.1, zorder=2)
-        hollow = each.asked < 0.99
+        hollow = each.asked < TARGET
         axes.plot(
             [place],
             [value],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,6 +32,12 @@ from splitenv.tables import build_tables, fleet
 
 SMALL, LARGE = "regnet-camera-small", "regnet-camera"
 TONES = {"NPU": COLOURS["latency-bound"], "CPU": COLOURS["ppo"]}
+LABELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rb3-gen-2-cpu": ("regnet-y-8gf", {"ha": "right", "xytext": (-6, 0)}),
+    "snapdragon-7-gen-4-cpu": ("regnet-y-128gf", {"xytext": (6, -9)}),
+    "qcm6690": ("regnet-y-32gf", {"xytext": (6, -6)}),
+}
+"""Where lines are labelled that end where others do, and how."""
 DIFFUSION = "stable-diffusion-2.1-base"
 
 
@@ -264,9 +271,11 @@ def _draw(worth: dict[str, Worth]) -> Figure:
         ax.plot(work, values, "-o", color=tone, markersize=4, linewidth=1.4, clip_on=False)
         ends[name] = values[-1]
     paying = sorted((name for name in ends if ends[name] > 0), key=lambda name: -ends[name])
-    for shift, name in enumerate(paying):
+    end = list(regnets)[-1]
+    for name in paying:
         tone = TONES[load_device(name).compute_unit]
-        label(ax, name, (work[-1], 100.0), tone, xytext=(8, -14 * shift))
+        model, where = LABELS.get(name, (end, {}))
+        label(ax, name, (regnets[model].gmacs, 100 * regnets[model].by_device[name]), tone, **where)
     rest = len(ends) - len(paying)
     label(ax, f"the other {rest} devices", (work[-1], 0.0), TONES["NPU"], xytext=(8, 0))
     ax.set_xscale("log")

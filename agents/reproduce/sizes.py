@@ -128,7 +128,8 @@ def _draw(
         f"Bigger models need later targets: 60% is saved at {at[first].value:.0f} s for "
         f"{_macs(first):.0f} TMACs, at {at[last].value:.0f} s for {_macs(last):.0f}",
         "Saved against all-cloud at equal attainment. Four Apple devices in equal parts, two "
-        f"H100s.\nDotted: one request alone. Solid: {REFERENCE}, light load.\n{HOW}",
+        f"H100s.\nDotted: one request alone, whose 60% points are named. Solid: {REFERENCE}, light "
+        f"load.\n{HOW}",
         (9.6, 5.8),
     )
     figure.subplots_adjust(left=0.08, right=0.9, top=0.8, bottom=0.1)
