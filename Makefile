@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 # Of pip's output, the name of each package as it is fetched; errors go to stderr untouched.
 PIP_PROGRESS := awk '/^Collecting/ { print "  " $$2; fflush() } /^Installing collected/ { print "  unpacking"; fflush() }'
 
-.PHONY: help .venv test lint types format demo bench slow clean
+.PHONY: help .venv test lint types format demo bench reproduce slow clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ bench: $(STAMP) ## speed of the environment and of one decision
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.rivals
 	$(BIN)/python -m benchmarks.decide
+
+reproduce: $(STAMP) ## the reference's claims, and the pictures of docs/reproduction.md
+	$(BIN)/python -m agents.reproduce --out runs/reproduction
+	cp runs/reproduction/*.png docs/images/
 
 slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m slow

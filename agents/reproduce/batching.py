@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from agents.drawing import colour
-from agents.reproduce.claim import MARKS, Claim, Finding, mark, percent, table
+from agents.reproduce.claim import MARKS, Claim, Finding, percent, short, table
 from agents.reproduce.pictures import HOW, draw_saving, label, percent_axis, sheet
 from agents.reproduce.study import Played, Saved, Study, settings
 from agents.reproduce.worlds import BASE, half_busy, under_load, with_target
@@ -108,7 +108,7 @@ def _table(rows: Rows, added: list[Interval]) -> Table:
     )
     for pair, row in rows.items():
         split, _, batching = pair.partition("+")
-        cells = [f"{100 * each.saving_of_single.value:.0f}{mark(each)}" for each in row]
+        cells = [short(each, single=True) for each in row]
         view.add_row(SPLITS[split], BATCHINGS[batching], *cells)
     view.add_section()
     able = [each.reached for each in rows["latency-bound+none"]]

@@ -79,6 +79,18 @@ def mark(saved: Saved) -> str:
     return "x" if not saved.reached else "" if saved.asked >= TARGET else "*"
 
 
+def short(saved: Saved, *, single: bool = False) -> str:
+    """Write a saving as percent with half its interval, and its mark."""
+    return plus_minus(saved.saving_of_single if single else saved.saving) + mark(saved)
+
+
+def plus_minus(figure: Interval, digits: int = 0) -> str:
+    """Write a share as percent with half its interval."""
+    half = 100 * figure.half
+    spread = f"±{half:.{digits if half >= 1 else 1}f}" if math.isfinite(half) else ""
+    return f"{100 * figure.value:.{digits}f}{spread}"
+
+
 def percent(figure: Interval, digits: int = 0) -> str:
     """Write a share as percent with its interval."""
     return f"{100 * figure.value:.{digits}f}{_ends(figure, 100, digits)}"

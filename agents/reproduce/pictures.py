@@ -26,10 +26,17 @@ HOW = (
 
 
 def sheet(
-    title: str, about: str, size: tuple[float, float], rows: int = 1, columns: int = 1, **grid: Any
+    title: str,
+    about: str,
+    size: tuple[float, float],
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    dpi: int = 110,
+    **grid: Any,
 ) -> tuple[Figure, list[Axes]]:
     """Start a picture: the finding, what it shows, and empty axes below, row by row."""
-    figure = Figure(figsize=size, dpi=110)
+    figure = Figure(figsize=size, dpi=dpi)
     canvas = FigureCanvasAgg(figure)
     height = size[1]
     heading(canvas, title, 1 - 0.28 / height, size=13, weight="bold", color=INK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from agents.drawing import FAINT
-from agents.reproduce.claim import MARKS, Claim, Finding, mark, seconds, table
+from agents.reproduce.claim import MARKS, Claim, Finding, seconds, short, table
 from agents.reproduce.pictures import (
     ALONE,
     HOW,
@@ -39,6 +40,7 @@ from splitenv.scenario import Scenario, load_scenario
 TARGETS = (4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0)
 FINE = np.geomspace(2.0, TARGETS[-1], 160)
 LEVEL = 0.6
+COLUMNS = 3
 LOADS = {"light": half_busy, "full": as_loaded}
 
 Key = tuple[str, str, str]
@@ -150,7 +152,7 @@ def _curves(saved: dict[Key, list[Saved]]) -> Table:
     )
     for (gpu, load, rule), row in saved.items():
         rate = worlds(gpu, load)[0].load
-        cells = [f"{100 * each.saving.value:.0f}{mark(each)}" for each in row]
+        cells = [short(each) for each in row]
         view.add_row(gpu, load, rule, f"{rate:.2f}", *cells)
     return view
 
@@ -204,13 +206,16 @@ def _draw(
         "Dashed: full load, 68% of what the pool serves in its largest batches. Dotted: one "
         f"request alone, no queue, no batch. Bars: 95%.\n{HOW}",
         (10.4, 7.6),
-        2,
-        3,
+        math.ceil(len(gpus()) / COLUMNS),
+        COLUMNS,
+        dpi=90,
         sharex=True,
         sharey=True,
     )
     figure.subplots_adjust(left=0.07, right=0.98, top=0.83, bottom=0.07, hspace=0.16, wspace=0.07)
-    for place, (gpu, ax) in enumerate(zip(gpus(), axes, strict=True)):
+    for ax in axes[len(gpus()) :]:
+        ax.set_visible(False)
+    for place, (gpu, ax) in enumerate(zip(gpus(), axes, strict=False)):
         ax.axhline(100 * LEVEL, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         ax.set_title(
             load_gpu(gpu).title.removeprefix("NVIDIA "), size=9, loc="left", color="#333333"
@@ -225,9 +230,9 @@ def _draw(
             label(
                 ax, f"{rule}: 60% at {point:.1f} s", (3.6, 91 + height), TONES[rule], xytext=(0, 0)
             )
-        if place >= 3:
+        if place + COLUMNS >= len(gpus()):
             ax.set_xlabel("latency target, s (log scale)")
-        if place % 3 == 0:
+        if place % COLUMNS == 0:
             ax.set_ylabel("GPU time saved against all-cloud")
     axes[0].set_xscale("log")
     axes[0].set_xlim(3.4, 43)

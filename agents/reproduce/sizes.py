@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from agents.drawing import FAINT
-from agents.reproduce.claim import MARKS, Claim, Finding, mark, seconds, table
+from agents.reproduce.claim import MARKS, Claim, Finding, seconds, short, table
 from agents.reproduce.pictures import (
     HOW,
     draw_saving,
@@ -68,7 +68,7 @@ def find(study: Study) -> Finding:
         ("TMACs", "60% at", *(f"{target:g} s" for target in TARGETS)),
     )
     for size, row in saved.items():
-        cells = [f"{100 * each.saving.value:.0f}{mark(each)}" for each in row]
+        cells = [short(each) for each in row]
         view.add_row(_name(size), f"{_macs(size):.0f}", seconds(at[size], TARGETS[-1]), *cells)
     return Finding(
         ours=_sentence(at),
