@@ -227,8 +227,8 @@ def _most(regnets: dict[str, Worth]) -> str:
 def _worth_table(worth: dict[str, Worth]) -> Table:
     view = table(
         "What offloading is worth, each request alone on a V100 over WiFi and mid-band 5G",
-        "offloaded: the best of all placements but the device alone; a division: part on each side. In "
-        "time: within the deadlines of regnet-camera-small, of sd-mobile for Stable Diffusion",
+        "offloaded: the best of all placements but the device alone; division: part on each side; "
+        "in time: within the deadlines of regnet-camera-small, of sd-mobile for Stable Diffusion",
         ("model",),
         (
             "GMACs",

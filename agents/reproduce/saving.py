@@ -208,11 +208,11 @@ def _draw(
         (10.4, 7.6),
         math.ceil(len(gpus()) / COLUMNS),
         COLUMNS,
-        dpi=90,
+        dpi=84,
         sharex=True,
         sharey=True,
     )
-    figure.subplots_adjust(left=0.07, right=0.98, top=0.83, bottom=0.07, hspace=0.16, wspace=0.07)
+    figure.subplots_adjust(left=0.075, right=0.98, top=0.83, bottom=0.07, hspace=0.16, wspace=0.07)
     for ax in axes[len(gpus()) :]:
         ax.set_visible(False)
     for place, (gpu, ax) in enumerate(zip(gpus(), axes, strict=False)):
