@@ -11,13 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents.command_line import InterruptedRunError, run_app
-from agents.items import Cache, default_folder
+from agents.items import Cache, default_folder, policy_of
 from agents.registry import PolicyError
 from agents.reproduce import batching, devices, links, phones, regnet, saving, sizes
 from agents.reproduce.claim import Claim, Finding
 from agents.reproduce.pictures import as_image
-from agents.reproduce.study import REFERENCE, STRONGEST, Study, settings
-from agents.reproduce.worlds import BASE
+from agents.reproduce.study import Study
 from agents.runner import Runner, cores
 from splitenv.files import write_files
 from splitenv.provenance import provenance, to_json
@@ -140,22 +139,25 @@ def _as_dict(
 ) -> dict[str, Any]:
     return {
         "reference": "arXiv 2402.04880",
-        "rules": {rule: settings(rule, BASE) for rule in (REFERENCE, STRONGEST)},
         "episodes": study.episodes,
         "seeds": [study.seed, study.seed + study.episodes - 1],
         "intervals": "95%, bootstrap over episodes, paired across policies and worlds",
-        "claims": {
-            name: {
-                "title": chosen[name].title,
-                "theirs": chosen[name].theirs,
-                "ours": found.ours,
-                "assumed": chosen[name].assumed,
-                "scenarios": [world.model_dump(mode="json") for world, _ in chosen[name].played()],
-                **found.data,
-            }
-            for name, found in findings.items()
-        },
+        "claims": {name: _claim(chosen[name], found) for name, found in findings.items()},
         "provenance": provenance(),
+    }
+
+
+def _claim(claim: Claim, found: Finding) -> dict[str, Any]:
+    played = claim.played()
+    specs = dict.fromkeys(spec for _, settings in played for spec in settings)
+    return {
+        "title": claim.title,
+        "theirs": claim.theirs,
+        "ours": found.ours,
+        "assumed": claim.assumed,
+        "scenarios": [world.model_dump(mode="json") for world, _ in played],
+        "policies": [policy_of(spec).describe() for spec in specs],
+        **found.data,
     }
 
 

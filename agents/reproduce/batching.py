@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from matplotlib.figure import Figure
 from rich.table import Table
@@ -118,11 +117,10 @@ def _table(rows: Rows, added: list[Interval]) -> Table:
 
 
 def _draw(rows: Rows) -> Figure:
-    words: dict[str, Any] = {
-        name: 100 * rows[name][LIGHT].saving_of_single.value
-        for name in ("latency-bound+none", "latency-bound+symphony")
-    }
-    first, second = words.values()
+    first, second = (
+        100 * rows[pair][LIGHT].saving_of_single.value
+        for pair in ("latency-bound+none", "latency-bound+symphony")
+    )
     figure, (ax,) = sheet(
         f"Waiting for company adds to splitting: from {first:.0f}% to {second:.0f}% saved with the "
         "pool half busy",

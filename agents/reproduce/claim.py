@@ -93,7 +93,7 @@ def plus_minus(figure: Interval, digits: int = 0) -> str:
 
 def percent(figure: Interval, digits: int = 0) -> str:
     """Write a share as percent with its interval."""
-    return f"{100 * figure.value:.{digits}f}{_ends(figure, 100, digits)}"
+    return f"{100 * figure.value:.{digits}f}{_ends(figure, digits)}"
 
 
 def seconds(figure: Interval, most: float) -> str:
@@ -106,10 +106,10 @@ def seconds(figure: Interval, most: float) -> str:
     return f"{figure.value:.1f} ({figure.low:.1f} to {high})"
 
 
-def _ends(figure: Interval, factor: float, digits: int) -> str:
+def _ends(figure: Interval, digits: int) -> str:
     if math.isnan(figure.low):
         return ""
-    high = f"{factor * figure.high:.{digits}f}"
+    high = f"{100 * figure.high:.{digits}f}"
     if not math.isfinite(figure.low):
         return f" (at most {high})"
-    return f" ({factor * figure.low:.{digits}f} to {high})"
+    return f" ({100 * figure.low:.{digits}f} to {high})"

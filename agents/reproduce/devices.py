@@ -63,6 +63,7 @@ def find(study: Study) -> Finding:
         tables=(_table(found, spread),),
         data={
             "scenarios": [world.model_dump(mode="json")],
+            "policies": [policy_of(tuned_spec(name, BASE)).describe() for name in POLICIES],
             "slowest_over_fastest_median": {name: vars(each) for name, each in spread.items()},
             "latency_s": {
                 policy: {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -110,5 +111,6 @@ def as_image(figure: Figure, kind: str) -> bytes:
     """Render a picture as ``png`` or ``svg``, the same bytes each time."""
     out = io.BytesIO()
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    figure.savefig(out, format=kind, metadata=metadata)
+    with rc_context({"svg.hashsalt": "splitenv"}):
+        figure.savefig(out, format=kind, metadata=metadata)
     return out.getvalue()

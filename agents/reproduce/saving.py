@@ -32,7 +32,7 @@ from agents.reproduce.study import (
     reaches,
     settings,
 )
-from agents.reproduce.worlds import BASE, as_loaded, half_busy, under_load, with_target
+from agents.reproduce.worlds import BASE, as_loaded, base_share, half_busy, under_load, with_target
 from agents.statistics import Floats, Interval
 from splitenv.profiles.catalogue import load_gpu, load_model, names
 from splitenv.scenario import Scenario, load_scenario
@@ -203,8 +203,8 @@ def _draw(
         f"{max(values):.0f} s under light load",
         "Saved against all-cloud at equal attainment: Stable Diffusion 2.1-base, 50 steps, two "
         "GPUs. Solid: light load, half busy if served one by one.\n"
-        "Dashed: full load, 68% of what the pool serves in its largest batches. Dotted: one "
-        f"request alone, no queue, no batch. Bars: 95%.\n{HOW}",
+        f"Dashed: full load, {100 * base_share():.0f}% of what the pool serves in its largest "
+        f"batches. Dotted: one request alone, no queue, no batch. Bars: 95%.\n{HOW}",
         (10.4, 7.6),
         math.ceil(len(gpus()) / COLUMNS),
         COLUMNS,

@@ -101,21 +101,18 @@ def _macs(size: Size) -> float:
 
 
 def _name(size: Size) -> str:
-    short = {"stable-diffusion-2.1-base": "SD 2.1-base", "sdxl-1.0": "SDXL"}
-    return f"{short[size[0]]}, {size[1]} steps"
+    names = {"stable-diffusion-2.1-base": "SD 2.1-base", "sdxl-1.0": "SDXL"}
+    return f"{names[size[0]]}, {size[1]} steps"
 
 
 def _sentence(at: dict[Size, Interval]) -> str:
     first, *_, last = at
     return (
         f"the 60% point moves out as the model grows: from {at[first].value:.1f} s "
-        f"({_name(first)}) to {at[last].value:.0f} s ({_name(last)}), {_ratio(at, first, last)} "
-        f"times as late for {_macs(last) / _macs(first):.0f} times the work."
+        f"({_name(first)}) to {at[last].value:.0f} s ({_name(last)}), "
+        f"{at[last].value / at[first].value:.0f} times as late for "
+        f"{_macs(last) / _macs(first):.0f} times the work."
     )
-
-
-def _ratio(at: dict[Size, Interval], first: Size, last: Size) -> str:
-    return f"{at[last].value / at[first].value:.0f}"
 
 
 def _draw(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.capacity import capacity
+from splitenv.parts import SlaClass
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.tables import build_tables
 
@@ -14,10 +15,8 @@ COUNTED = 1024
 """Requests of an episode that count."""
 
 
-def with_target(
-    seconds: float, overrides: Mapping[str, Any] | None = None, base: str = BASE
-) -> Scenario:
-    """Load a scenario of one model and make the latency target of all its requests the same.
+def with_target(seconds: float, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """Make the latency target of all requests of the base scenario the same.
 
     Parameters
     ----------
@@ -26,15 +25,15 @@ def with_target(
     overrides
         Fields of the scenario to replace.
     """
-    scenario = load_scenario(base, overrides)
-    return _sized(
-        scenario.with_overrides(
-            {
-                "models.0.sla": {"target": 1.0},
-                "sla": {"target": {"deadline_s": seconds}},
-                "decisions": 2 * scenario.decisions + 2 * round(5 * seconds * scenario.load),
-            }
-        )
+    scenario = load_scenario(BASE, overrides)
+    sla = SlaClass(deadline_s=seconds)
+    warmup = scenario.model_copy(update={"sla": {"target": sla}}).warmup
+    return scenario.with_overrides(
+        {
+            "models.0.sla": {"target": 1.0},
+            "sla": {"target": sla.model_dump()},
+            "decisions": COUNTED + 2 * warmup,
+        }
     )
 
 
@@ -44,10 +43,6 @@ def under_load(scenario: Scenario, load: float) -> Scenario:
     return scenario.with_overrides({"load": load, "decisions": COUNTED + 2 * warmup})
 
 
-def _sized(scenario: Scenario) -> Scenario:
-    return scenario.with_overrides({"decisions": COUNTED + 2 * scenario.warmup})
-
-
 def half_busy(scenario: Scenario) -> float:
     """Load under which the pool would be busy half the time if it served all requests alone."""
     return 0.5 * scenario.pool.size / float(build_tables(scenario).norm)
@@ -55,8 +50,13 @@ def half_busy(scenario: Scenario) -> float:
 
 def as_loaded(scenario: Scenario) -> float:
     """Load that is the same share of the pool's capacity as in the base scenario."""
+    return base_share() * capacity(scenario)
+
+
+def base_share() -> float:
+    """Share of its pool's capacity, in its largest batches, that the base scenario asks for."""
     base = load_scenario(BASE)
-    return base.load / capacity(base) * capacity(scenario)
+    return base.load / capacity(base)
 
 
 def standard(seconds: float, overrides: Mapping[str, Any] | None = None) -> Scenario:

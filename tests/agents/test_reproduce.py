@@ -226,6 +226,10 @@ def test_the_command_prints_theirs_and_ours_and_writes_json_and_pictures(
     assert written == ["reproduction-saving.png", "reproduction-saving.svg", "reproduction.json"]
     result = json.loads((tmp_path / "out" / "reproduction.json").read_text())
     assert result["seeds"] == [0, 1]
+    assert {each["name"] for each in result["claims"]["saving"]["policies"]} == {
+        REFERENCE,
+        STRONGEST,
+    }
     assert result["provenance"]["git"] is None or result["provenance"]["git"]["revision"]
     assert len(result["claims"]["saving"]["scenarios"]) == 4
 
