@@ -110,12 +110,12 @@ def floors(pieces: Sequence[Priced], seed: int, stream: int = 0) -> Floors:
 def above(spent: Floats, least: Floats) -> Floats:
     """How far above the bound a cost is, as a share of the bound.
 
-    0 where neither is anything, infinite where only the bound is nothing, NaN where there is none.
+    0 where neither is anything; infinite where only the bound is nothing, or the cost is infinite:
+    the policy does not get there; NaN where nobody does.
     """
     known = np.full(len(spent), np.nan)
-    both = np.isfinite(spent) & np.isfinite(least)
-    np.divide(spent, least, out=known, where=both & (least > 0.0))
-    nothing = both & (least <= 0.0)
+    np.divide(spent, least, out=known, where=np.isfinite(least) & (least > 0.0))
+    nothing = least <= 0.0
     known[nothing] = np.where(spent[nothing] > 0.0, np.inf, 1.0)
     return known - 1.0
 

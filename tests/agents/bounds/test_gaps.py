@@ -70,13 +70,13 @@ def test_what_nobody_can_attain_has_no_bound_in_any_resample() -> None:
 
 
 def test_a_gap_is_a_share_of_the_bound_and_room_a_share_of_the_cost() -> None:
-    spent = np.array([3.0, 2.0, 1.0, 0.0, np.inf, 1.0])
-    least = np.array([2.0, 2.0, 0.0, 0.0, 1.0, np.inf])
+    spent = np.array([3.0, 2.0, 1.0, 0.0, np.inf, 1.0, np.inf])
+    least = np.array([2.0, 2.0, 0.0, 0.0, 1.0, np.inf, np.inf])
 
     gap = above(spent, least)
 
-    assert gap[:4].tolist() == [0.5, 0.0, np.inf, 0.0]
-    assert np.isnan(gap[4:]).all()
+    assert gap[:5].tolist() == [0.5, 0.0, np.inf, 0.0, np.inf]
+    assert np.isnan(gap[5:]).all()
     assert room(Interval(0.25, 0.0, 1.0)) == Interval(pytest.approx(0.2), 0.0, 0.5)
 
 
