@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 # Of pip's output, the name of each package as it is fetched; errors go to stderr untouched.
 PIP_PROGRESS := awk '/^Collecting/ { print "  " $$2; fflush() } /^Installing collected/ { print "  unpacking"; fflush() }'
 
-.PHONY: help .venv test lint types format demo bench reproduce slow clean
+.PHONY: help .venv test lint types format demo bench reproduce bundles results slow clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ bench: $(STAMP) ## speed of the environment and of one decision
 reproduce: $(STAMP) ## the reference's claims, and the pictures of docs/reproduction.md
 	$(BIN)/python -m agents.reproduce --out runs/reproduction
 	cp runs/reproduction/*.png docs/images/
+
+bundles: $(STAMP) ## train what is shipped under agents/bundles: three seeds a scenario, some two hours
+	$(BIN)/python -m agents.ship --seeds 3
+
+results: $(STAMP) ## judge the shipped bundles against the tuned rules; renew the README's table
+	$(BIN)/python -m agents.results --out docs/results --readme README.md
 
 slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m slow

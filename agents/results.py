@@ -26,6 +26,7 @@ from agents.command_line import run_app
 from agents.curves import cost_at, effective_target
 from agents.items import default_folder
 from agents.judge import Cell, Standing
+from agents.registry import PolicyError
 from agents.runner import cores
 from agents.statistics import Floats, Interval, interval
 from agents.suite import Suite, load_suite
@@ -34,6 +35,7 @@ from splitenv.files import write_files
 from splitenv.provenance import provenance, to_json
 
 SUITE = "learned"
+OPEN, CLOSE = "<!-- results -->", "<!-- end of results -->"
 BOUNDED = 16
 """Episodes of a cell that the bound covers."""
 PIPE_WIDTH = 160
@@ -96,12 +98,20 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Episode k has seed SEED + k.")] = 0,
     processes: Annotated[int | None, typer.Option(min=1, help="The cores.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for results.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.json, and a JSON of each suite.")
+    ] = None,
+    readme: Annotated[
+        Path | None, typer.Option(help=f"Markdown in which the table after {OPEN} is renewed.")
+    ] = None,
 ) -> None:
     """Judge learned policies against the best tuned rules, over loads and training seeds."""
     asked = load_suite(suite)
     names = scenario or list(asked.scenarios)
-    verdicts, contents = [], []
+    files: dict[Path, bytes] = {}
+    verdicts: list[Verdict] = []
+    if readme is not None:
+        _renewed(readme, [])  # whether that can be done, before time is spent
     for name in names:
         learned = _policies(name, runs)
         if not learned:
@@ -110,7 +120,7 @@ def run(
         one = asked.model_copy(update={"scenarios": (name,)}).with_policies(learned)
         if episodes is not None:
             one = one.model_copy(update={"episodes": episodes})
-        cells, text = judge_suite(
+        cells, whole = judge_suite(
             one,
             {},
             seed=seed,
@@ -120,14 +130,19 @@ def run(
             cache=default_folder(),
             bounded=BOUNDED,
         )
-        contents.append(text)
+        if out is not None:
+            files[out / f"{name}.json"] = whole.encode()
         verdicts += [verdict(cell, one, learned) for cell in cells]
     terminal = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     terminal.print(table(verdicts))
     if out is not None:
         plain = {"verdicts": [as_dict(each) for each in verdicts], "provenance": provenance()}
-        write_files({out / "results.json": to_json(plain).encode()})
-        print(f"wrote {out / 'results.json'}", file=sys.stderr)
+        files[out / "results.json"] = to_json(plain).encode()
+    if readme is not None:
+        files[readme] = _renewed(readme, verdicts)
+    write_files(files)
+    for path in files:
+        print(f"wrote {path}", file=sys.stderr)
 
 
 def _policies(scenario: str, runs: Path | None) -> list[str]:
@@ -249,6 +264,41 @@ def table(verdicts: list[Verdict]) -> Table:
             f"{100 * each.worst_tier:+.1f} pt",
         )
     return view
+
+
+HEADINGS = (
+    "scenario", "load", "best tuned rule", "in time", "GPU time", "worst seed", "room closed",
+    "violations", "at GPU time",
+)  # fmt: skip
+
+
+def markdown(verdicts: list[Verdict]) -> str:
+    """The same as a Markdown table."""
+    lines = [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
+    for each in verdicts:
+        cells = (
+            f"`{each.scenario}`",
+            each.load,
+            each.rule,
+            "-" if each.target is None else f"{100 * each.target:.1f}%",
+            _percent(each.cost),
+            _number(max(each.seeds, default=np.nan)),
+            _number(each.closed),
+            _percent(each.violations),
+            _percent(each.gpu),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _renewed(page: Path, verdicts: list[Verdict]) -> bytes:
+    """A page with the table between the two marks replaced."""
+    try:
+        before, rest = page.read_text(encoding="utf-8").split(OPEN)
+        after = rest.split(CLOSE)[1]
+    except (OSError, ValueError, IndexError) as error:
+        raise PolicyError(f"{page} has no place for a table: {OPEN} ... {CLOSE}") from error
+    return f"{before}{OPEN}\n{markdown(verdicts)}{CLOSE}{after}".encode()
 
 
 def _percent(value: Interval) -> str:

@@ -1,11 +1,14 @@
 """Learned policies against the rules of a cell."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from agents.items import Cache
 from agents.judge import Cell, play_all, points_of
-from agents.results import as_dict, table, verdict
+from agents.registry import PolicyError
+from agents.results import CLOSE, OPEN, _renewed, as_dict, markdown, table, verdict
 from agents.runner import Runner
 from agents.suite import Load, Suite
 
@@ -70,3 +73,18 @@ def test_verdicts_are_plain_data_and_a_row_each(cells: list[Cell], suite: Suite)
     assert table(verdicts).row_count == 2
     assert set(as_dict(verdicts[0])["cost"]) == {"value", "low", "high"}
     assert np.isnan(verdicts[0].closed)  # no bound was asked for
+
+
+def test_the_readmes_table_is_renewed_and_nothing_else(
+    cells: list[Cell], suite: Suite, tmp_path: Path
+) -> None:
+    rules = suite.model_copy(update={"policies": ("joint-greedy",)})
+    verdicts = [verdict(cell, rules, [LEARNED]) for cell in cells]
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{OPEN}\nold\n{CLOSE}\nafter\n")
+    new = _renewed(page, verdicts).decode()
+    assert new == f"before\n{OPEN}\n{markdown(verdicts)}{CLOSE}\nafter\n"
+    assert "| `sd-mobile` | half | joint-greedy | 95.0% |" in new
+    page.write_text("nothing here")
+    with pytest.raises(PolicyError, match="has no place for a table"):
+        _renewed(page, verdicts)
