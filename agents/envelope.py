@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -41,7 +42,7 @@ LEVELS = (0.001, 0.999)
 WITHIN = 0.99
 """Share of the training sample that counts as within: the others are the price of telling."""
 
-ENVS, STEPS, APART = 256, 512, 2
+WORLDS, STEPS, APART = 258, 512, 2
 """The training sample: worlds, decisions in each, and how many of those to each that is kept."""
 _FIRST_SEED = 7_300_000
 
@@ -49,17 +50,59 @@ EPISODES = 16
 PIPE_WIDTH = 120
 
 
-def training_sample(policy: Policy, scenario: Scenario, seed: int = _FIRST_SEED) -> Observations:
-    """Play a bound policy in the worlds that training draws, and keep observations, (N, F)."""
-    simulator = Simulator(scenario, ENVS, randomise=True)
-    simulator.seed(range(seed, seed + ENVS))
-    simulator.reset()
-    seen = []
-    for step in range(STEPS):
-        if step % APART == 0:
-            seen.append(simulator.observation.copy())
-        simulator.step(policy.act(simulator.observation, simulator.mask))
-    return np.concatenate(seen)
+def envelope_of(
+    policy: Policy, scenario: Scenario, context: Context, training: Mapping[str, Any]
+) -> EnvelopeEntry:
+    """Make the envelope of a learned policy.
+
+    Parameters
+    ----------
+    scenario, context
+        That it was made for, under its dispatch discipline, and what is public of it.
+    training
+        What is recorded of its training.
+    """
+    worlds = worlds_of_training(scenario, training)
+    return fit(training_sample(policy, worlds, context), context)
+
+
+def worlds_of_training(scenario: Scenario, training: Mapping[str, Any]) -> Scenario:
+    """The scenario with the loads that a run was trained under, as its record says."""
+    if "settings" not in training:
+        return scenario
+    # Not at the top: it needs torch.
+    from agents.ppo import PPOSettings, training_scenario
+
+    return training_scenario(scenario, PPOSettings.model_validate(training["settings"]))
+
+
+def training_sample(
+    policy: Policy, scenario: Scenario, context: Context, seed: int = _FIRST_SEED
+) -> Observations:
+    """Play a policy in the worlds that its training draws, and keep observations, (N, F).
+
+    A policy with a knob plays a third of them at each of its ends, and a third where it stands.
+    """
+    kept = []
+    for settled in _along_the_knob(policy):
+        settled.bind(context)
+        simulator = Simulator(scenario, WORLDS // 3, randomise=True)
+        simulator.seed(range(seed, seed + simulator.envs))
+        simulator.reset()
+        seed += simulator.envs
+        for step in range(STEPS):
+            if step % APART == 0:
+                kept.append(simulator.observation.copy())
+            simulator.step(settled.act(simulator.observation, simulator.mask))
+    return np.concatenate(kept)
+
+
+def _along_the_knob(policy: Policy) -> list[Policy]:
+    """Three settings of a learned policy; the same one where it has no knob."""
+    if policy.aggressiveness is None or not hasattr(policy, "at"):
+        return [policy] * 3
+    knob = policy.parameters[policy.aggressiveness]
+    return [policy.at(knob.low), policy, policy.at(knob.high)]
 
 
 def fit(observations: Observations, context: Context) -> EnvelopeEntry:
@@ -240,9 +283,10 @@ def _watch_all(bundle: Bundle, options: argparse.Namespace) -> list[Seen]:
             for name in options.scenario
         ]
     own = Scenario.model_validate(bundle.manifest.scenario.content).with_overrides(overrides)
+    worlds = worlds_of_training(own, bundle.manifest.training)
     others = [load_scenario(name, overrides) for name in _of(bundle)]
     return [
-        watch(bundle, own, options.episodes, randomise=True),
+        watch(bundle, worlds, options.episodes, randomise=True),
         *(watch(bundle, each, options.episodes) for each in (own, *others)),
     ]
 

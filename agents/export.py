@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.envelope import fit, training_sample
+from agents.envelope import envelope_of
 from agents.lookahead import Lookahead
 from agents.policy import Policy
 from agents.registry import PolicyError, make_policy, reference_and_settings
@@ -101,7 +101,7 @@ def export(
     policy.bind(context)
     goldens = record_goldens(policy, scenario)
     actor = getattr(policy, "graph", None)
-    rule, network, graph, envelope = None, None, None, None
+    rule, network, graph = None, None, None
     if actor is None:
         # Of a pair the split decides; its discipline stands in the scenario.
         said = policy.split.describe()
@@ -112,7 +112,6 @@ def export(
     else:
         graph = actor_graph(actor, len(context.features), context.actions)
         goldens = replace(goldens, logits=masked_logits(actor, goldens))
-        envelope = fit(training_sample(policy, scenario), context)
         network = Graph(
             opset=OPSET,
             algorithm=str((training or {}).get("algorithm", "ppo")),
@@ -125,7 +124,7 @@ def export(
         graph=network,
         fallback=FALLBACK,
         discipline=scenario.dispatch.discipline,
-        envelope=envelope,
+        envelope=None if rule else envelope_of(policy, scenario, context, training or {}),
         training=training or {"provenance": provenance()},
         evaluation=evaluation or {},
         **describe_scenario(scenario, tables),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from agents.envelope import WITHIN, fit, main, training_sample, watch
+from agents.envelope import WITHIN, fit, main, training_sample, watch, worlds_of_training
 from agents.heuristics.latency_bound import LatencyBound
+from agents.policy import Actions, Masks
+from agents.ppo import load_hyperparameters, training_scenario
 from splitenv.context import Context
 from splitenv.runtime import BundleError
 from splitenv.runtime.bundle import read_bundle
@@ -24,9 +27,7 @@ def context() -> Context:
 
 
 def sample(context: Context, seed: int, **overrides: object) -> Observations:
-    policy = LatencyBound()
-    policy.bind(context)
-    return training_sample(policy, load_scenario("sd-mobile", overrides), seed)
+    return training_sample(LatencyBound(), load_scenario("sd-mobile", overrides), context, seed)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,36 @@ def test_the_sample_is_of_the_loads_that_training_draws(
     one_load = sample(context, 1, **{"randomise.load": [1.0, 1.0]})
 
     assert spread(seen) > 1.5 * spread(one_load)
+
+
+def test_the_worlds_are_those_of_the_run() -> None:
+    scenario = load_scenario("sd-mobile")
+    settings = load_hyperparameters("sd-mobile")
+    record = {"settings": settings.model_dump(mode="json")}
+
+    assert worlds_of_training(scenario, record) == training_scenario(scenario, settings)
+    assert worlds_of_training(scenario, {}) == scenario
+
+
+class Knob(LatencyBound):
+    """Latency-bound, which notes at which of its margins it was played."""
+
+    played: ClassVar[set[float]] = set()
+
+    def at(self, margin: float) -> Knob:
+        return Knob(margin=margin)
+
+    def act(self, observations: Observations, masks: Masks) -> Actions:
+        self.played.add(self.margin)
+        return super().act(observations, masks)
+
+
+def test_a_knob_is_sampled_at_its_ends_and_where_it_stands(context: Context) -> None:
+    training_sample(Knob(margin=0.3), load_scenario("sd-mobile"), context)
+
+    known = Knob.parameters["margin"]
+    assert Knob.aggressiveness == "margin"
+    assert Knob.played == {known.low, 0.3, known.high}
 
 
 def test_a_policy_is_watched_where_it_was_trained_and_elsewhere(learned_bundle: Path) -> None:
