@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.envelope import envelope_of
 from agents.lookahead import Lookahead
 from agents.policy import Policy
 from agents.registry import PolicyError, make_policy, reference_and_settings
@@ -123,6 +124,7 @@ def export(
         graph=network,
         fallback=FALLBACK,
         discipline=scenario.dispatch.discipline,
+        envelope=None if rule else envelope_of(policy, scenario, context, training or {}),
         training=training or {"provenance": provenance()},
         evaluation=evaluation or {},
         **describe_scenario(scenario, tables),

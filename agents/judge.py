@@ -203,7 +203,8 @@ def points_of(suite: Suite, overrides: dict[str, object], lookahead: bool, say: 
     for scenario in suite.scenarios:
         for name, load in suite.loads.items():
             world = under_load(scenario, load, overrides)
-            sweeps = _sweeps(suite.policies, world, load, name, say)
+            tuned = suite.tuned_as.get(scenario, world.name)
+            sweeps = _sweeps(suite.policies, world, tuned, load, name, say)
             points.append(Point(scenario, name, world, sweeps, suite.episodes))
     if lookahead:
         points.append(_with_lookahead(suite, overrides, say))
@@ -218,16 +219,17 @@ def _with_lookahead(suite: Suite, overrides: dict[str, object], say: Say) -> Poi
     load = suite.loads[at.load]
     world = under_load(at.scenario, load, {**overrides, "decisions": at.decisions})
     name = f"{at.load}, with {at.policy}"
-    sweeps = _sweeps((*suite.policies, at.policy), world, load, name, say)
+    tuned = suite.tuned_as.get(at.scenario, world.name)
+    sweeps = _sweeps((*suite.policies, at.policy), world, tuned, load, name, say)
     return Point(at.scenario, name, world, sweeps, at.episodes, most=at.episodes, piece=1)
 
 
 def _sweeps(
-    policies: tuple[str, ...], world: Scenario, load: Load, name: str, say: Say
+    policies: tuple[str, ...], world: Scenario, tuned: str, load: Load, name: str, say: Say
 ) -> tuple[Sweep, ...]:
-    """Sweep all-cloud and the policies, those left out that do not fit the scenario."""
+    """Sweep all-cloud and the policies, as tuned, those left out that do not fit the scenario."""
     specs = dict.fromkeys((ALL_CLOUD, *policies))
-    sweeps = [_sweep(spec, world.name, load.points) for spec in specs]
+    sweeps = [_sweep(spec, tuned, load.points) for spec in specs]
     return tuple(sweep for sweep in sweeps if _fits(sweep, world, name, say))
 
 

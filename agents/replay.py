@@ -57,17 +57,24 @@ class Deployed(Policy):
         self.name = bundle.manifest.name
         self.discipline = bundle.manifest.discipline
         self.policy = bundle.policy()
+        self.envelope = bundle.envelope()
         self.fallback = bundle.fallback()
         self.bind(bundle.context)
 
     def act(self, observations: Observations, masks: Masks) -> Actions:
-        """Decide, and leave to the fallback rule what is predicted late and needs not be."""
+        """Decide, and leave to the fallback rule what the runtime leaves to it.
+
+        That is what lies outside the envelope, and what is predicted late and needs not be.
+        """
         chosen = self.policy.act(observations, masks)
         other = self.fallback.act(observations, masks)
         rows = np.arange(len(observations))
         placement = self.context.tables.action_placement
         slack, others = observations[rows, placement[chosen]], observations[rows, placement[other]]
-        return np.asarray(np.where(predicted_to_miss(slack, others), other, chosen), np.int64)
+        left = predicted_to_miss(slack, others)
+        if self.envelope is not None:
+            left |= self.envelope.outside(observations)
+        return np.asarray(np.where(left, other, chosen), np.int64)
 
 
 @dataclass(frozen=True)

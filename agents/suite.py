@@ -85,6 +85,8 @@ class Suite(Frozen):
     policies
         Specs. Where a tuned file is shipped for a scenario, it takes the place of the policy's
         defaults.
+    tuned_as
+        Of a held-out scenario, the one that it derives from, whose tuned files are taken.
     """
 
     name: str
@@ -96,9 +98,12 @@ class Suite(Frozen):
     loads: Annotated[dict[str, Load], Field(min_length=1)]
     policies: Annotated[tuple[str, ...], Field(min_length=1)]
     lookahead: Lookahead | None = None
+    tuned_as: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if strange := set(self.tuned_as) - set(self.scenarios):
+            raise ValueError(f"tuned_as: {sorted(strange)[0]!r} is none of the scenarios")
         at = self.lookahead
         if at and (at.scenario not in self.scenarios or at.load not in self.loads):
             raise ValueError("lookahead must name one of the scenarios and one of the loads")

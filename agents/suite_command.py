@@ -19,6 +19,7 @@ from agents.judge import Cell, play_all, points_of, within
 from agents.runner import Runner
 from agents.suite import Suite
 from agents.suite_report import across_table, as_csv, as_dict, cell_table
+from agents.zero_shot import zero_shot, zero_shot_table
 from splitenv.provenance import to_json
 
 
@@ -96,6 +97,9 @@ def show(cells: list[Cell], suite: Suite, terminal: Console) -> None:
         terminal.print(cell_table(cell, suite.targets))
     for load, rows in across(cells, suite.targets[0]).items():
         terminal.print(across_table(rows, load, suite.targets[0]))
+    held_out = zero_shot(cells, suite)
+    for load in dict.fromkeys(row.load for row in held_out):
+        terminal.print(zero_shot_table(held_out, load))
 
 
 def files(cells: list[Cell], suite: Suite, json: str, out: Path) -> dict[Path, bytes]:

@@ -20,6 +20,7 @@ from agents.figures import FIGURES
 from agents.judge import ALL_CLOUD, MOST_EPISODES, Cell, Standing, within
 from agents.statistics import Interval
 from agents.suite import Suite
+from agents.zero_shot import zero_shot
 from splitenv.provenance import provenance
 from splitenv.tables import profile_digest
 
@@ -227,6 +228,10 @@ def as_dict(
             ]
             for load, rows in across(cells, suite.targets[0]).items()
         },
+        "zero_shot": [
+            {**vars(row), "more": {label: vars(more) for label, more in row.more.items()}}
+            for row in zero_shot(cells, suite)
+        ],
         "provenance": provenance(),
     }
 

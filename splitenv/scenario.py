@@ -1,7 +1,8 @@
 """Scenarios: workload x clients x network x GPU pool x SLA classes, everything an episode is.
 
 A scenario is a YAML file under ``splitenv/scenarios/`` or a path of your own. It names profiles and
-holds no measured figure itself.
+holds no measured figure itself. Those under ``splitenv/scenarios/heldout/`` show how policies do in
+worlds that they were not made for: nothing is trained or tuned on them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from splitenv.parts import (
 from splitenv.profiles.figures import Frozen, ProfileError, describe_validation, read_profile
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
+HELD_OUT = "heldout"
+"""Folder, and beginning of the names, of the scenarios that nothing is trained or tuned on."""
 
 
 class ScenarioError(ProfileError):
@@ -140,9 +143,13 @@ class Scenario(Frozen):
 
 
 def scenario_names() -> list[str]:
-    """Names of the scenarios that come with the package, held-out ones as ``heldout/NAME``."""
-    paths = sorted(FOLDER.rglob("*.yaml"))
-    return [str(path.relative_to(FOLDER).with_suffix("")).replace("\\", "/") for path in paths]
+    """Names of the scenarios that come with the package, without the held-out ones."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def held_out_names() -> list[str]:
+    """Names of the held-out scenarios, each ``heldout/NAME``."""
+    return sorted(f"{HELD_OUT}/{path.stem}" for path in (FOLDER / HELD_OUT).glob("*.yaml"))
 
 
 def load_scenario(name: str | Scenario, overrides: Mapping[str, Any] | None = None) -> Scenario:
@@ -155,17 +162,24 @@ def load_scenario(name: str | Scenario, overrides: Mapping[str, Any] | None = No
     """
     if isinstance(name, Scenario):
         return name.with_overrides(overrides) if overrides else name
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if path.parent == FOLDER and not path.is_file():
-        known = scenario_names()
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"accepted: {', '.join(known)}"
-        raise ScenarioError(f"unknown scenario {name!r}; {hint}")
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        path = FOLDER / f"{name}.yaml"
+        if not path.is_file():
+            raise ScenarioError(f"unknown scenario {name!r}; {_hint(name)}")
     try:
         scenario = read_profile(path, Scenario)
     except ProfileError as error:
         raise ScenarioError(str(error)) from error
     return scenario.with_overrides(overrides) if overrides else scenario
+
+
+def _hint(name: str) -> str:
+    """Say which scenario may be meant, or which there are."""
+    known, held_out = scenario_names(), held_out_names()
+    if close := get_close_matches(name, [*known, *held_out], n=1):
+        return f"did you mean {close[0]!r}?"
+    return f"accepted: {', '.join(known)}; held out: {', '.join(held_out)}"
 
 
 def parse_overrides(settings: list[str]) -> dict[str, Any]:

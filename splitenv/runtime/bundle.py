@@ -1,8 +1,9 @@
 """The bundle: a folder with an exported policy and all that the runtime needs to run it safely.
 
-Format version 1::
+Format version 2::
 
-    manifest.json   what it is, what it fits, and the hash of every other file
+    manifest.json   what it is, what it fits, the envelope of a learned policy's training, and the
+                    hash of every other file
     tables.npz      the scenario's public tables, one array for each field of ``Tables``
     goldens.npz     observations, masks and the actions (and logits) that the policy gave on them
     policy.onnx     the graph of a learned policy
@@ -30,6 +31,7 @@ from pydantic import ValidationError
 from splitenv import features
 from splitenv.actions import HOLD_LEVELS, action_table
 from splitenv.context import Context
+from splitenv.runtime.envelope import Envelope
 from splitenv.runtime.manifest import FORMAT, FileEntry, Manifest, Rule
 from splitenv.runtime.policies import BundleError, Decider, GraphPolicy, load_rule
 from splitenv.state import Array, Tables
@@ -105,6 +107,11 @@ class Bundle:
     def fallback(self) -> Decider:
         """Make the rule that decides when the policy is not to be trusted."""
         return self._rule(self.manifest.fallback)
+
+    def envelope(self) -> Envelope | None:
+        """What the policy was trained on; None for a rule, which was not."""
+        entry = self.manifest.envelope
+        return Envelope(entry, self.context) if entry else None
 
     def _rule(self, rule: Rule) -> Decider:
         made: Decider = load_rule(rule.name, rule.parameters, self.context)
@@ -295,6 +302,10 @@ def _check_fit(bundle: Bundle) -> None:
     counts = [len(model.placements) for model in names.models]
     if sizes != needed or counts != tables.placements.tolist():
         raise BundleError("its names or bounds are more or fewer than its tables have")
+    for kind in manifest.envelope.kinds if manifest.envelope else ():
+        inside = kind.model < models and kind.sla < len(tables.deadline)
+        if not inside or len(kind.low) != needed[3]:
+            raise BundleError("its envelope is of other models, SLA classes or features")
     if manifest.gpus > len(tables.pool):
         raise BundleError(f"runs {manifest.gpus} GPUs, and its tables have {len(tables.pool)}")
 

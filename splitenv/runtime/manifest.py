@@ -1,4 +1,4 @@
-"""What a bundle says of itself: the manifest, format version 1."""
+"""What a bundle says of itself: the manifest, format version 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from splitenv.disciplines import DISCIPLINES
 
-FORMAT = 1
+FORMAT = 2
 
 Range = tuple[float, float]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -148,6 +148,52 @@ class FileEntry(Part):
     sha256: Sha256
 
 
+class Ranges(Part):
+    """Where the features of one kind of request lay in training.
+
+    Attributes
+    ----------
+    model, sla
+        The kind: indices of a model and of an SLA class.
+    low, high
+        Quantiles of every feature.
+    """
+
+    model: Annotated[int, Field(ge=0)]
+    sla: Annotated[int, Field(ge=0)]
+    low: list[float]
+    high: list[float]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        pairs = zip(self.low, self.high, strict=False)
+        if len(self.low) != len(self.high) or any(low > high for low, high in pairs):
+            raise ValueError("low and high are to be as many, and low never above high")
+        return self
+
+
+class EnvelopeEntry(Part):
+    """The observations that a learned policy was trained on, see :mod:`splitenv.runtime.envelope`.
+
+    Attributes
+    ----------
+    kinds
+        Every kind of request in the training sample.
+    levels
+        Shares of the sample below each ``low`` and below each ``high``.
+    reach
+        Distance that the share ``within`` of the sample does not exceed.
+    rows
+        Observations in the sample.
+    """
+
+    kinds: Annotated[list[Ranges], Field(min_length=1)]
+    levels: tuple[float, float]
+    reach: Annotated[float, Field(ge=0)]
+    within: Annotated[float, Field(gt=0, lt=1)]
+    rows: Annotated[int, Field(ge=1)]
+
+
 class Manifest(Part):
     """Everything that a bundle says of itself.
 
@@ -168,6 +214,8 @@ class Manifest(Part):
         Size of the pool, and requests that may be on their way to a GPU at once.
     profiles
         Digest of all profiles behind the tables.
+    envelope
+        Of a learned policy, what it was trained on.
     training, evaluation
         Where the policy comes from and what it was measured to do; empty for what has neither.
     files
@@ -176,7 +224,7 @@ class Manifest(Part):
         SHA-256 of this manifest without this field.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     kind: Literal["learned", "rule"]
     rule: Rule | None = None
@@ -191,6 +239,7 @@ class Manifest(Part):
     scenario: ScenarioEntry
     profiles: Sha256
     guard: Guard
+    envelope: EnvelopeEntry | None = None
     training: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
     files: dict[Annotated[str, Field(pattern="^[a-z0-9_]+[.][a-z0-9]+$")], FileEntry] = {}
@@ -202,6 +251,8 @@ class Manifest(Part):
             raise ValueError("rule: is to be there for kind rule, and only then")
         if (self.kind == "learned") != (self.graph is not None):
             raise ValueError("graph: is to be there for kind learned, and only then")
+        if (self.kind == "learned") != (self.envelope is not None):
+            raise ValueError("envelope: is to be there for kind learned, and only then")
         if self.discipline not in DISCIPLINES:
             raise ValueError(f"discipline: {self.discipline!r} is none of {', '.join(DISCIPLINES)}")
         return self

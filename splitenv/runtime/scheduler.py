@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,6 +34,7 @@ class Reason(StrEnum):
     MISSING_REPORT = "fallback:missing-report"
     STALE_REPORT = "fallback:stale-report"
     OUT_OF_RANGE = "fallback:out-of-range"
+    OUTSIDE_TRAINING = "fallback:outside-training"
     GRAPH_FAILED = "fallback:graph-failed"
     RULE_FAILED = "fallback:rule-failed"
     PREDICTED_MISS = "fallback:predicted-miss"
@@ -97,6 +99,8 @@ class Scheduler:
         What is known of clients, requests and GPUs, and the anomalies among the events.
     observation, mask
         Of the request decided last, shapes (1, F) and (1, A); overwritten by the next.
+    reasons
+        How many requests were decided for each reason.
     """
 
     def __init__(self, bundle: Bundle, target: float | None = None) -> None:
@@ -107,6 +111,8 @@ class Scheduler:
         self.mask = np.zeros((1, len(manifest.actions.hold)), np.bool_)
         self._policy = bundle.policy(target)
         self._fallback = bundle.fallback()
+        self._envelope = bundle.envelope()
+        self.reasons: Counter[Reason] = Counter()
         self._low = np.array(manifest.guard.low, np.float32)
         self._high = np.array(manifest.guard.high, np.float32)
         self._max_age = manifest.guard.max_report_age_s
@@ -150,6 +156,7 @@ class Scheduler:
             tracker.arrive(request)
         tracker.look(self.observation, self.mask)
         action, policy, reason = self._choose(request)
+        self.reasons[reason] += 1
         placement = tracker.tables.action_placement[action]
         slack = seconds = None
         if reason is not Reason.MISSING_REPORT:
@@ -191,6 +198,8 @@ class Scheduler:
             return *self._fall_back(), Reason.OUT_OF_RANGE
         if request.time - reported_at > self._max_age:
             return *self._fall_back(), Reason.STALE_REPORT
+        if self._envelope is not None and self._envelope.outside(self.observation)[0]:
+            return *self._fall_back(), Reason.OUTSIDE_TRAINING
         action = self._ask(self._policy)
         if action is None:
             learned = isinstance(self._policy, GraphPolicy)

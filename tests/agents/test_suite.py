@@ -28,7 +28,8 @@ from agents.suite import (
     under_load,
 )
 from agents.suite_report import as_dict, verdict
-from splitenv.scenario import load_scenario
+from agents.zero_shot import zero_shot
+from splitenv.scenario import held_out_names, load_scenario
 
 SHORT: dict[str, object] = {"decisions": 300, "load": 0.8}
 
@@ -358,6 +359,50 @@ def test_overload_is_a_multiple_of_what_the_pool_can_serve() -> None:
     assert counted[0] == counted[1] == counted[2]
 
 
+def test_rules_play_a_held_out_scenario_as_they_were_tuned_for_its_origin() -> None:
+    asked = load_suite("heldout")
+    rule = "joint-greedy+symphony"
+    points = {point.scenario: point for point in points_of(asked, {}, False, print)}
+
+    def own(scenario: str) -> str:
+        (sweep,) = (each for each in points[scenario].sweeps if each.label == rule)
+        return sweep.specs[sweep.own]
+
+    assert sorted(asked.tuned_as) == held_out_names()
+    for name, origin in asked.tuned_as.items():
+        assert name.startswith(f"heldout/{origin}-")
+        assert policy_of(own(name)).describe() == policy_of(f"tuned:{origin}/{rule}").describe()
+
+
+def test_zero_shot_is_against_the_rule_that_was_cheapest_at_the_origin(tmp_path: Path) -> None:
+    held_out = "heldout/sd-mobile-networks"
+    asked = suite(
+        scenarios=(held_out, "sd-mobile", "future-phones"),
+        loads={"nominal": Load(nominal=1.0)},
+        tuned_as={held_out: "sd-mobile"},
+    )
+    cells, _ = judged(asked, tmp_path)
+    cost = [{each.label: each.figures["cost"].value for each in cell.standings} for cell in cells]
+
+    rows = zero_shot(cells, asked)
+
+    best = min(cost[1], key=cost[1].__getitem__)
+    assert [(row.scenario, row.derives_from, row.rule) for row in rows] == [
+        (held_out, "sd-mobile", best),
+        ("sd-mobile", "sd-mobile", best),
+    ]
+    for row, costs in zip(rows, cost[:2], strict=True):
+        assert row.more[best].value == 0.0
+        for label, more in row.more.items():
+            assert more.value == pytest.approx(costs[label] / costs[best] - 1.0)
+
+
+def test_a_suite_without_held_out_scenarios_shows_nothing_zero_shot(tmp_path: Path) -> None:
+    cells, _ = judged(suite(), tmp_path)
+
+    assert zero_shot(cells, suite()) == []
+
+
 def test_the_shipped_suites_can_be_played() -> None:
     for name in suite_names():
         asked = load_suite(name)
@@ -379,6 +424,11 @@ def test_the_shipped_suites_can_be_played() -> None:
             "{name: x, reference: y, scenarios: [a], policies: [b], loads: {l: {nominal: 1}}, "
             "lookahead: {scenario: a, load: m}}",
             "lookahead must name one of the scenarios",
+        ),
+        (
+            "{name: x, reference: y, scenarios: [a], policies: [b], loads: {l: {nominal: 1}}, "
+            "tuned_as: {c: a}}",
+            "tuned_as: 'c' is none of the scenarios",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from splitenv.actions import HOLD_LEVELS
 from splitenv.env import SplitInferenceEnv
 from splitenv.features import schema
-from splitenv.scenario import ScenarioError, load_scenario, scenario_names
+from splitenv.scenario import ScenarioError, held_out_names, load_scenario, scenario_names
 from splitenv.settings import build_settings
 from splitenv.tables import build_tables
 from splitenv.truth import METRICS
@@ -185,7 +185,7 @@ def test_shares_mean_the_nearest_split_and_hold():
 def test_every_scenario_runs_on_the_one_compiled_kernel():
     # Another dtype or memory layout in one of them would cost a second compilation, of a minute.
     kinds = set()
-    for name in scenario_names():
+    for name in [*scenario_names(), *held_out_names()]:
         scenario = load_scenario(name)
         for randomise in (False, True):
             settings = build_settings(scenario, randomise)

@@ -101,8 +101,8 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_format_version_is_refused(copy: Path) -> None:
-    edit_manifest(copy, lambda content: content.update(format=2))
-    assert "format version 2; this version reads 1" in refusal(copy)
+    edit_manifest(copy, lambda content: content.update(format=1))
+    assert "format version 1; this version reads 2" in refusal(copy)
 
 
 def test_a_manifest_that_is_not_json_is_refused(copy: Path) -> None:

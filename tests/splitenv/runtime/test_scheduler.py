@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ class Says:
 
 @pytest.fixture(scope="module")
 def bundle(learned_bundle: Path) -> Bundle:
-    return read_bundle(learned_bundle)
+    """A learned policy without an envelope, so that other reasons to fall back show."""
+    whole = read_bundle(learned_bundle)
+    return replace(whole, manifest=whole.manifest.model_copy(update={"envelope": None}))
 
 
 @pytest.fixture
@@ -124,6 +127,31 @@ def test_a_feature_out_of_bounds_is_left_to_the_fallback_rule(scheduler: Schedul
     scheduler._high = scheduler._high - 10.0
     decision = decide(scheduler)
     assert (decision.reason, decision.policy) == (Reason.OUT_OF_RANGE, "latency-bound")
+
+
+def test_what_the_policy_was_not_trained_on_is_left_to_the_fallback_rule(
+    learned_bundle: Path,
+) -> None:
+    scheduler = Scheduler(read_bundle(learned_bundle))
+    scheduler._policy = Says(51)
+    report(scheduler, time=1.0)
+    usual = decide(scheduler, request="usual")
+    report(scheduler, time=1.0, rtt=5.0)
+    strange = decide(scheduler, request="strange")
+
+    assert (usual.reason, usual.action) == (Reason.POLICY, 51)
+    assert (strange.reason, strange.policy) == (Reason.OUTSIDE_TRAINING, "latency-bound")
+    assert str(strange.reason) == "fallback:outside-training"
+
+
+def test_decisions_are_counted_by_reason(scheduler: Scheduler) -> None:
+    decide(scheduler, request="unreported")
+    report(scheduler)
+    scheduler._policy = Says(51)
+    decide(scheduler, request="first")
+    decide(scheduler, request="second")
+
+    assert scheduler.reasons == {Reason.MISSING_REPORT: 1, Reason.POLICY: 2}
 
 
 @pytest.mark.parametrize("action", [RuntimeError("out of memory"), -1, 56])
