@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agents.bundled import FOLDER
 from agents.command_line import run_app
 from agents.explain.explanation import explain
 from agents.explain.output import files, show
@@ -26,7 +27,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def run(
-    bundle: Annotated[Path, typer.Argument(help="Folder of an exported policy.")],
+    bundle: Annotated[
+        str, typer.Argument(help="Folder of an exported policy, or the name of a shipped one.")
+    ],
     rule: Annotated[
         str | None,
         typer.Option(
@@ -72,7 +75,8 @@ def run(
         print(f"wrote {path}", file=sys.stderr)
 
 
-def _read(folder: Path) -> Bundle:
+def _read(reference: str) -> Bundle:
+    folder = FOLDER / reference if (FOLDER / reference).is_dir() else Path(reference)
     try:
         return read_bundle(folder)
     except BundleError as error:
@@ -82,7 +86,10 @@ def _read(folder: Path) -> Bundle:
 def _rules(bundle: Bundle, spec: str | None) -> dict[str, Policy]:
     """The bundle's fallback rule, and the one that was asked for, by what tables call them."""
     fallback = bundle.manifest.fallback
-    rules = {fallback.name: make_rule(fallback.name, fallback.parameters)}
+    label = fallback.name
+    if label == bundle.manifest.name:
+        label += " (fallback)"
+    rules = {label: make_rule(fallback.name, fallback.parameters)}
     if spec is None:
         return rules
     rule = make_policy(spec)
@@ -91,8 +98,8 @@ def _rules(bundle: Bundle, spec: str | None) -> dict[str, Policy]:
             "--rule takes no lookahead: it rolls the simulator forward, and is asked here in "
             "states that were recorded"
         )
-    name = rule.name if rule.name != fallback.name else spec
-    return rules | {name if name != bundle.manifest.name else spec: rule}
+    taken = rule.name in (bundle.manifest.name, *rules)
+    return rules | {spec if taken else rule.name: rule}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,11 +9,12 @@ from agents.evaluation import Evaluation, Outcomes, judge, run_episodes
 from agents.explain.imitation import Saving, Search, as_policy, plainest_tree, saving
 from agents.explain.importance import Importance, importances
 from agents.explain.maps import LOADS, Map, at_load, maps
-from agents.explain.played import HOLDING, Bundled, scenario_of, visit
+from agents.explain.played import Exported, scenario_of, visit
 from agents.heuristics.fixed import AllCloud
 from agents.policy import Policy
 from agents.statistics import resamples
 from agents.tree import Tree
+from splitenv.disciplines import HOLDING
 from splitenv.parts import Dispatch
 from splitenv.runtime.bundle import Bundle
 from splitenv.scenario import Scenario
@@ -111,7 +112,7 @@ def explain(
     progress
         Called with words for what comes next.
     """
-    policy, scenario = Bundled(bundle), scenario_of(bundle)
+    policy, scenario = Exported(bundle), scenario_of(bundle)
     visited = {}
     for load, factor in LOADS.items():
         progress(f"maps: {load} load")

@@ -25,7 +25,7 @@ from splitenv.features import unsoftsign
 Floats32 = npt.NDArray[np.float32]
 Bins = npt.NDArray[np.uint8]
 
-KEEPS = (0.0, 0.02, 0.04, 0.06, 0.08, *(k / 20 for k in range(2, 20)), 1.0)
+KEEPS = (*(k / 100 for k in range(30)), *(k / 20 for k in range(6, 20)), 1.0)
 """Slacks that a leaf may keep; 1 is never there, so it means the fastest."""
 
 SHARES = tuple(k / 10 for k in range(11))

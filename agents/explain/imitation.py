@@ -16,11 +16,12 @@ import numpy as np
 
 from agents.evaluation import Outcomes
 from agents.explain.growing import grow, sample
-from agents.explain.played import HOLDING, States, visit
+from agents.explain.played import States, visit
 from agents.policy import Policy
 from agents.statistics import Floats, Interval, interval, ratios
 from agents.tree import Node, Tree, TreeFile
 from splitenv.context import Context
+from splitenv.disciplines import HOLDING
 from splitenv.scenario import Scenario
 from splitenv.state import Array
 from splitenv.tables import build_tables

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from agents.evaluation import Outcomes, run_episodes
-from agents.explain.played import HOLDING, States
+from agents.explain.played import States
 from agents.policy import Actions, Masks, Observations, Policy
 from agents.statistics import Interval, interval, ratios, resamples
 from splitenv.context import Context
+from splitenv.disciplines import HOLDING
 from splitenv.scenario import Scenario
 from splitenv.state import Array
 from splitenv.tables import build_tables

@@ -47,7 +47,7 @@ def _map_pictures(of: Explanation) -> dict[str, bytes]:
     for each in of.maps:
         for rule in of.rules:
             about = f"{each.model}-{rule}" if len(of.maps) > 1 else rule
-            name = re.sub(r"[^\w.+-]+", "-", about)
+            name = re.sub(r"[^\w.+-]+", "-", about).strip("-")
             title = map_finding(each, of.policy, rule)
             contents[f"share-{name}.png"] = map_png(each, of.policy, rule, title, holds=False)
             if of.holds:

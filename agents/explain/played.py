@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +17,9 @@ from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
 from splitenv.state import Array
 
-HOLDING = ("slack", "edf-drop")
-"""The disciplines under which holds count."""
 
-
-class Bundled(Policy):
-    """What a bundle is about, without the guard that the runtime puts over it.
+class Exported(Policy):
+    """What a bundle is about, learned or rule, without the guard that the runtime puts over it.
 
     Parameters
     ----------
@@ -32,7 +30,12 @@ class Bundled(Policy):
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
         self.name = bundle.manifest.name
+        self._graph = bundle.graph or b""
         self._policy = bundle.policy()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of a learned policy's graph."""
+        return hashlib.sha256(self._graph).hexdigest() if self._graph else ""
 
     def act(self, observations: Observations, masks: Masks) -> Actions:
         """Decide as the bundle's graph or rule does."""

@@ -113,7 +113,7 @@ def test_more_leaves_decide_more_alike(states: States, context: Context) -> None
     errors = [off(leaves) for leaves in (1, 2, 4, 8, 16)]
 
     assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < errors[0] / 2
+    assert errors[-1] < 0.6 * errors[0]
 
 
 def test_leaves_share_all_states_and_are_no_more_than_asked_for(
@@ -291,6 +291,12 @@ def test_bandwidth_is_that_of_the_requests_own_bytes(scenario: Scenario, cloud: 
 # ---------------------------------------------------------------------------- command line
 
 
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments])
+    return int(exit_.value.code or 0)
+
+
 def bundle_of(spec: str, folder: Path, **overrides: Any) -> Path:
     export(make_policy(spec), load_scenario("sd-mobile", {**SHORT, **overrides}), folder)
     return folder
@@ -299,33 +305,33 @@ def bundle_of(spec: str, folder: Path, **overrides: Any) -> Path:
 def test_a_bundle_is_explained_in_pictures_numbers_and_a_tree(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle = bundle_of("latency-bound-batching:margin=0.15", tmp_path / "bundle")
+    bundle = bundle_of("latency-bound:margin=0.15", tmp_path / "bundle")
     out = tmp_path / "out"
 
-    main([str(bundle), "--rule", "neurosurgeon", "--episodes", "2", "--out", str(out)])
+    arguments = ["--rule", "neurosurgeon", "--episodes", "2", "--out", str(out)]
+    assert run(str(bundle), *arguments) == 0
 
     said = capsys.readouterr().out
-    assert "latency-bound-batching draws most on all slacks" in said
-    assert "One leaf keeps" in said
+    assert "latency-bound draws most on all slacks" in said
+    assert "One leaf keeps 100% of latency-bound's saving, attainment +0.00 points" in said
     data = json.loads((out / "explanation.json").read_text())
     assert data["provenance"]["libraries"]["splitenv"]
     assert data["tree"]["enough"]
     assert [each["label"] for each in data["policies"]] == [
         "all-cloud",
-        "latency-bound",
+        "latency-bound (fallback)",
         "neurosurgeon",
-        "latency-bound-batching",
+        "latency-bound",
         "tree",
     ]
     pictures = {path.name for path in out.glob("*.png")}
-    of_rules = {
-        f"{what}-{rule}.png" for what in ("share", "hold") for rule in data["maps"][0]["differ"]
-    }
+    rules = ("latency-bound-fallback", "neurosurgeon")
+    of_rules = {f"{what}-{rule}.png" for what in ("share", "hold") for rule in rules}
     assert pictures == of_rules | {"importance.png", "leaves.png", "tree.png"}
     assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     tree = make_policy(f"tree:{out / 'tree.yaml'}")
     assert isinstance(tree, Policy)
-    assert tree.describe()["of"] == "latency-bound-batching"
+    assert tree.describe()["of"] == "latency-bound"
 
 
 def test_a_policy_that_saves_nothing_has_no_tree(
@@ -333,7 +339,7 @@ def test_a_policy_that_saves_nothing_has_no_tree(
 ) -> None:
     bundle = bundle_of("all-cloud", tmp_path / "bundle", load=0.2)
 
-    main([str(bundle), "--episodes", "2", "--out", str(tmp_path / "out")])
+    assert run(str(bundle), "--episodes", "2", "--out", str(tmp_path / "out")) == 0
 
     said = capsys.readouterr().out
     assert "all-cloud saves less than 1% against all-cloud" in said
@@ -353,10 +359,9 @@ def test_a_policy_that_saves_nothing_has_no_tree(
 def test_what_cannot_be_explained_is_one_sentence(
     rule_bundle: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([str(rule_bundle) if each == "BUNDLE" else each for each in arguments])
+    code = run(*(str(rule_bundle) if each == "BUNDLE" else each for each in arguments))
 
     error = capsys.readouterr().err
-    assert caught.value.code == 1
+    assert code == 1
     assert sentence in error
     assert error.count("\n") == 1
