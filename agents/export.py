@@ -3,6 +3,7 @@
 python -m agents.export runs/x bundles/x
 python -m agents.export latency-bound bundles/lb --scenario sd-mobile
 python -m agents.export tuned:sd-mobile/joint-greedy+slack bundles/jg
+python -m agents.export tree:runs/explanation/tree.yaml bundles/tree
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from agents.lookahead import Lookahead
 from agents.policy import Policy
 from agents.registry import PolicyError, make_policy, reference_and_settings
 from agents.report import target, winner
+from agents.tree import Tree
 from agents.tuned_files import MEASURED, read_tuned, tuned_path
 from splitenv import features
 from splitenv.actions import HOLD_LEVELS
@@ -43,6 +45,7 @@ from splitenv.runtime.manifest import (
     Rule,
     ScenarioEntry,
 )
+from splitenv.runtime.policies import GraphPolicy
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 from splitenv.simulator import Simulator
 from splitenv.state import Tables
@@ -102,7 +105,15 @@ def export(
     goldens = record_goldens(policy, scenario)
     actor = getattr(policy, "graph", None)
     rule, network, graph = None, None, None
-    if actor is None:
+    if isinstance(policy, Tree):
+        # Not at the top: only graphs need onnx.
+        from agents.tree_graph import tree_graph
+
+        graph = tree_graph(policy, OPSET)
+        logits = GraphPolicy(graph).logits(goldens.observations, goldens.masks)
+        goldens = replace(goldens, logits=logits)
+        network = Graph(opset=OPSET, algorithm="tree")
+    elif actor is None:
         # Of a pair the split decides; its discipline stands in the scenario.
         said = policy.split.describe()
         rule = Rule(name=said["name"], parameters=said["parameters"])
@@ -358,8 +369,14 @@ def _export(options: argparse.Namespace) -> Manifest:
         return export(policy, scenario, options.bundle, training=training, evaluation=evaluation)
     policy = make_policy(spec)
     tuned = read_tuned(tuned_path(reference)) if kind == "tuned" else None
-    name = options.scenario or (tuned.scenario if tuned else DEFAULT_SCENARIO)
-    scenario = load_scenario(name, overrides)
+    made_for = tuned.scenario if tuned else DEFAULT_SCENARIO
+    if isinstance(policy, Tree):
+        made_for = policy.content.scenario
+    scenario = load_scenario(options.scenario or made_for, overrides)
+    if isinstance(policy, Tree):
+        grown = policy.content.model_dump(mode="json", exclude={"measured"}, exclude_none=True)
+        measured = policy.content.measured
+        return export(policy, scenario, options.bundle, training=grown, evaluation=measured)
     if tuned is None:
         return export(policy, scenario, options.bundle, evaluation={"won": won} if won else None)
     said = tuned.model_dump(mode="json")

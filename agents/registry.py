@@ -2,9 +2,10 @@
 
 A spec is ``NAME`` or ``NAME:PARAMETER=VALUE,...`` for a rule, such as ``latency-bound:margin=0.1``;
 ``SPLIT+BATCHING`` or ``SPLIT+BATCHING:PARAMETER=VALUE,...`` for a pair, such as
-``latency-bound+symphony:margin=0.1,spare=1``; ``ppo:PATH`` for a trained run; and
-``tuned:SCENARIO/POLICY`` or ``tuned:PATH.yaml`` for a tuned rule. Specs in a list are separated by
-commas too: a part that reads ``PARAMETER=VALUE`` belongs to the policy before it.
+``latency-bound+symphony:margin=0.1,spare=1``; ``ppo:PATH`` for a trained run;
+``tuned:SCENARIO/POLICY`` or ``tuned:PATH.yaml`` for a tuned rule; and ``tree:PATH`` for a decision
+tree. Specs in a list are separated by commas too: a part that reads ``PARAMETER=VALUE`` belongs to
+the policy before it.
 """
 
 from __future__ import annotations
@@ -205,10 +206,17 @@ def _load_tuned(path: str) -> Policy:
     return load_tuned(path)
 
 
+def _load_tree(path: str) -> Policy:
+    from agents.tree import load_tree
+
+    return load_tree(path)
+
+
 BY_PATH: dict[str, Callable[[str], Policy]] = {
     "ppo": _load_trained,
     "bundle": _load_bundled,
     "tuned": _load_tuned,
+    "tree": _load_tree,
 }
 """What is read from files: by the name before the colon, what makes the policy of a path."""
 
