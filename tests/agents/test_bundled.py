@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.bundled import load_bundled
+from agents.bundled import FOLDER, load_bundled
 from agents.export import export
 from agents.learned import SB3Policy
 from agents.ppo import build_model, load_hyperparameters, training_env
@@ -86,3 +86,12 @@ def test_what_cannot_be_used_is_one_sentence(folder: Path, tmp_path: Path) -> No
     export(make_policy("all-cloud"), load_scenario("sd-mobile"), tmp_path / "rule")
     with pytest.raises(PolicyError, match="is the rule all-cloud: name that instead"):
         make_policy(f"bundle:{tmp_path / 'rule'}")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.iterdir()))
+def test_every_shipped_bundle_is_whole_and_fits_its_scenario(name: str) -> None:
+    shipped = make_policy(f"bundle:{name}")
+    scenario = load_scenario(name)
+    shipped.bind(Context(build_tables(shipped.under(scenario))))
+    assert shipped.aggressiveness == "knob"
+    assert shipped.dispatch(scenario).discipline == "deferred"
