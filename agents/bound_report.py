@@ -58,6 +58,13 @@ def bound_words(
     )
 
 
+def gap_cell(gap: Interval, digits: int) -> str:
+    """Write how far above the bound somebody is, in percent; beyond some it says nothing more."""
+    if not math.isfinite(gap.value):
+        return "-"
+    return ">999" if gap.value >= 9.995 else f"{100 * gap.value:.{digits}f}"
+
+
 def unit_of(scenario: Scenario) -> str:
     """What GPU cost is counted in."""
     return "priced GPU s" if len(scenario.pool.types) > 1 else "GPU s"

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from agents.bound_report import MEANING, TARGETS, Best, bound_dict, bound_words, unit_of
+from agents.bound_report import MEANING, TARGETS, Best, bound_dict, bound_words, gap_cell, unit_of
 from agents.bounds.gaps import Floors
 from agents.crossings import INPUT, INSIDE, NOTHING, OUTPUT, boundaries, share_of
 from agents.crossings import MEANING as CROSSINGS
@@ -113,7 +113,7 @@ def _cells(figures: dict[str, Interval], digits: int, bounded: bool) -> list[str
         _with_interval(figures["attainment"], 100, 2),
         _with_interval(figures["gpu_seconds"], 1, digits),
         _with_interval(figures["saving"], 100, 1),
-        *([_number(100 * figures["above_bound"].value, 1)] if bounded else []),
+        *([gap_cell(figures["above_bound"], 1)] if bounded else []),
         *(_three_digits(latency) for latency in latencies),
         _number(figures["batch"].value, 2),
         _number(100 * figures["device_share"].value, 1),

@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 
 from agents.across import Across, across
-from agents.bound_report import MEANING, Best, bound_dict, bound_words, percent, unit_of
+from agents.bound_report import MEANING, Best, bound_dict, bound_words, gap_cell, percent, unit_of
 from agents.capacity import capacity
 from agents.crossings import MEANING as CROSSINGS
 from agents.crossings import boundaries
@@ -107,7 +107,7 @@ def cell_table(cell: Cell, targets: tuple[float, ...]) -> Table:
     for head in heads:
         view.add_column(head, justify="right", no_wrap=True)
     if cell.floors:
-        view.add_column("above bound", justify="right", max_width=6)
+        view.add_column("above bound %", justify="right", max_width=7)
         view.add_column(f"at {percent(round(goal, 3))}", justify="right", max_width=6)
     heads = [*(f"{tier} %" for tier in tiers), "spread", "p95 s", "good/s", "$/1000", "batch"]
     for head in heads:
@@ -120,7 +120,7 @@ def cell_table(cell: Cell, targets: tuple[float, ...]) -> Table:
             _with_half(figures["attainment"], 100, 2),
             f"{figures['gpu_seconds'].value:.3g}",
             _with_half(each.saving[target], 100, 1, "%"),
-            *(_plain(100 * gap.value, 0, "%") for gap in gaps),
+            *(gap_cell(gap, 0) for gap in gaps),
             *(_plain(100 * each.tiers[tier].value, 1) for tier in tiers),
             _plain(100 * figures["spread"].value, 1),
             _seconds(figures["latency_p95"].value),
@@ -184,8 +184,8 @@ def _seconds(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _plain(value: float, digits: int, unit: str = "") -> str:
-    return f"{value:.{digits}f}{unit}" if math.isfinite(value) else "-"
+def _plain(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def as_dict(

@@ -55,9 +55,6 @@ GLOBALS = tuple(f for f in schema(1) if "[" not in f.name and f.name not in _IND
 UNITS = {f.name: f.unit for f in GLOBALS} | {name: unit for name, (unit, _) in REQUEST.items()}
 """Unit of everything that a branch may ask, by name."""
 
-MEANINGS = {f.name: f.meaning for f in GLOBALS} | {
-    n: meaning for n, (_, meaning) in REQUEST.items()
-}
 FEATURES = tuple(UNITS)
 
 _AS_THEY_ARE = {f.name for f in GLOBALS if not f.normalisation.startswith("softsign")}

@@ -134,7 +134,7 @@ def _enough(of: Saving, keep: float, tolerance: float) -> bool:
 
 
 def _some(seen: list[tuple[Array, ...]], random: np.random.Generator) -> list[Array]:
-    """Put states together, of too many some drawn by lot, the policy's own as likely as any."""
+    """Put states together; of too many, draw some by lot."""
     together = [np.concatenate(parts) for parts in zip(*seen, strict=True)]
     if len(together[0]) <= MOST_STATES:
         return together

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
 
 from agents.drawing import FAINT, INK, colour, heading
 from agents.explain.imitation import Search
@@ -36,8 +37,10 @@ def _canvas(width: float, height: float) -> tuple[Figure, FigureCanvasAgg]:
 
 
 def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
+    """Render with a palette of 256 colours: a third of the size, and nobody sees it."""
+    drawn, out = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    Image.open(drawn).convert("RGB").quantize(256).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agents.evaluation import CHUNK, Outcomes, Progress, run_episodes
+from agents.evaluation import Outcomes, run_episodes
 from agents.policy import Actions, Masks, Observations, Policy
 from splitenv.context import Context
 from splitenv.parts import Dispatch
@@ -108,13 +108,7 @@ class States:
     outcomes: Outcomes
 
 
-def visit(
-    policy: Policy,
-    scenario: Scenario,
-    episodes: int,
-    seed: int,
-    progress: Progress | None = None,
-) -> States:
+def visit(policy: Policy, scenario: Scenario, episodes: int, seed: int) -> States:
     """Play episodes and keep every decision; episode k has seed ``seed + k``."""
     watched = Watched(policy)
     records: list[Array] = []
@@ -122,7 +116,7 @@ def visit(
     def keep(record: Array) -> None:
         records.append(record.copy())
 
-    outcomes = run_episodes(watched, scenario, episodes, seed, CHUNK, progress=progress, keep=keep)
+    outcomes = run_episodes(watched, scenario, episodes, seed, keep=keep)
     return States(*watched.seen(), np.concatenate(records).ravel(), outcomes)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents.bound_report import gap_cell
 from agents.bounds import clairvoyant_bound
 from agents.bounds.clairvoyant import Floor, Priced, price_episodes
 from agents.bounds.gaps import Floors, above, above_at, bound_figures, floors, room
@@ -134,3 +135,9 @@ def test_many_episodes_are_priced_in_pieces_with_keys_of_their_own() -> None:
     assert [(item.first, item.episodes) for item in items] == [(5, 8), (13, 8), (21, 4)]
     others = [*items, *bound_items(short(load=0.7), 5, 8), *bound_items(short(), 0, 8)]
     assert len({item.key() for item in others}) == len(others)
+
+
+def test_a_gap_is_written_in_percent_as_far_as_that_says_something() -> None:
+    cells = [gap_cell(Interval(gap, 0.0, np.inf), 1) for gap in (0.2345, 9.99, 42.0, np.inf)]
+
+    assert cells == ["23.4", "999.0", ">999", "-"]
