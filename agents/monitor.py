@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ import numpy as np
 from stable_baselines3.common.logger import KVWriter
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from agents.closeups import Closeup, latency_at, spread
 from agents.evaluation import play
 from agents.policy import Policy
+from agents.run_plot import run_picture
 from splitenv.files import write_text
 from splitenv.scenario import Scenario
 from splitenv.simulator import Simulator
@@ -95,7 +97,7 @@ class HeldOut:
     """The scenario itself, not randomised, on seeds that training never draws."""
 
     def __init__(self, scenario: Scenario, episodes: int) -> None:
-        self.simulator = Simulator(scenario, episodes)
+        self.simulator = Simulator(scenario, episodes, record=True)
         self._seeds = HELD_OUT + np.arange(episodes)
 
     def __call__(self, policy: Policy) -> Outcome:
@@ -104,6 +106,10 @@ class HeldOut:
         result = outcome(self.simulator.finished)
         assert result is not None, "a scenario's episodes are longer than what they leave out"
         return result
+
+    def spread(self) -> Closeup:
+        """How the requests of the episodes that it last ran are spread."""
+        return spread(self.simulator)
 
 
 class TensorBoard(KVWriter):
@@ -122,6 +128,26 @@ class TensorBoard(KVWriter):
         for key, value in key_values.items():
             if "tensorboard" not in (key_excluded.get(key) or ()):
                 self._writer.add_scalar(key, float(value), step)
+        self._writer.flush()
+
+    def show(
+        self, evaluations: Sequence[Mapping[str, Any]], all_cloud: Outcome, seen: Closeup, step: int
+    ) -> None:
+        """Write what the last evaluation looked like: latencies by tier, and the run's figures.
+
+        Parameters
+        ----------
+        evaluations, all_cloud
+            Of the run so far, and what all-cloud comes to in the same episodes.
+        seen
+            From the last one, see :meth:`HeldOut.spread`.
+        """
+        for tier, quantiles in seen["latency"].items():
+            for level in (50, 95):
+                value = latency_at(quantiles, level)
+                self._writer.add_scalar(f"latency/{tier}_p{level}", value, step)
+        picture = run_picture(evaluations, all_cloud.attainment, all_cloud.gpu_seconds, seen)
+        self._writer.add_image("evaluation/figures", picture, step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:

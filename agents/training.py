@@ -256,6 +256,7 @@ class _Watch(BaseCallback):
             "evaluation/mean_batch_size": result["batch"],
         }
         self.logs.write(scalars, {}, run.steps)
+        self.logs.show(run.evaluations, self.all_cloud, self.held_out.spread(), run.steps)
         self.bar.console.print(
             f"{run.steps:>11,} steps: cost {result['cost']:.4f}, "
             f"attainment {result['attainment']:.2%}, "
