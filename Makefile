@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 # Of pip's output, the name of each package as it is fetched; errors go to stderr untouched.
 PIP_PROGRESS := awk '/^Collecting/ { print "  " $$2; fflush() } /^Installing collected/ { print "  unpacking"; fflush() }'
 
-.PHONY: help .venv test lint types format demo bench reproduce bundles results slow clean
+.PHONY: help .venv test lint types format demo bench reproduce bundles results slow browser clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 test: lint types ## lint, types and the quick tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not browser"
 
 lint: $(STAMP) ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -63,6 +63,9 @@ results: $(STAMP) ## judge the shipped bundles against the tuned rules; renew th
 
 slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m slow
+
+browser: $(STAMP) ## the report's pages in a real browser: CHROMIUM, or chromium on the PATH
+	$(BIN)/python -m pytest -m browser
 
 clean: ## remove .venv, caches and build output; runs/ stays
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -18,6 +18,7 @@ from agents.bounds.gaps import Floors
 from agents.bounds.pieces import bound_items, bound_of
 from agents.command_line import run_app
 from agents.evaluation import Evaluation, Outcomes, join_outcomes, judge, run_episodes
+from agents.html.command import check_path, report_single, report_suite
 from agents.items import Cache, default_folder
 from agents.judge import ALL_CLOUD, MOST_EPISODES
 from agents.policy import Policy
@@ -103,6 +104,10 @@ def run(
             "nobody can undercut; 0 leaves it out.",
         ),
     ] = BOUND_EPISODES,
+    report_page: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write a page to read, with figures, to this .html file."),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -136,6 +141,8 @@ def run(
     if not specs:
         raise PolicyError("--policies names no policy")
     _check(scenario, suite, with_lookahead, records, points)
+    if report_page is not None:
+        check_path(report_page)
     terminal = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, quiet=json == "-")
     kept: dict[str, Path] = {}
     folder, most = cache or default_folder(), processes or cores()
@@ -148,6 +155,8 @@ def run(
         evaluations = compare(made, chosen, episodes or EPISODES, seed, kept, precision)
         floors = bound(evaluations, chosen, seed, bound_episodes, runner)
         contents = _show_single(evaluations, chosen, seed, floors, out, terminal)
+        if report_page is not None:
+            contents[report_page] = report_single(evaluations, chosen, floors, seed, runner)
     else:
         asked = _suite(scenario, suite, specs if policies or scenario else [], points)
         if episodes is not None or suite is None:
@@ -164,6 +173,10 @@ def run(
         )
         contents = suite_command.files(cells, asked, result, out)
         suite_command.show(cells, asked, terminal)
+        if report_page is not None:
+            given = specs if policies else []
+            runner = Runner(Cache(folder), most)
+            contents[report_page] = report_suite(cells, asked, overrides, given, seed, runner)
     written = contents[out / "evaluation.json"]
     if json == "-":
         print(written.decode(), end="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 from stable_baselines3.common.logger import KVWriter
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from agents.closeups import Closeup, latency_at
 from agents.evaluation import play
 from agents.heuristics.fixed import AllCloud
 from agents.policy import Policy
+from agents.run_plot import run_picture
 from agents.suite import Load, with_load
 from splitenv.files import write_text
 from splitenv.scenario import Scenario
@@ -99,6 +101,8 @@ LOADS: dict[str, Load] = {
     "overload-1.1": Load(capacity=1.1),
 }
 """Under which a run is evaluated: the standard suite's, without the last, which is much like it."""
+OWN = "nominal"
+"""The scenario's own load among them."""
 
 
 class HeldOut:
@@ -116,7 +120,8 @@ class HeldOut:
         self.episodes = episodes
         self._seeds = HELD_OUT + np.arange(episodes)
         self._simulators = {
-            name: Simulator(with_load(scenario, load), episodes) for name, load in LOADS.items()
+            name: Simulator(with_load(scenario, load), episodes, record=name == OWN)
+            for name, load in LOADS.items()
         }
         self.all_cloud = self(AllCloud())
         self.rule = self(rule) if rule is not None else None
@@ -137,15 +142,19 @@ class HeldOut:
 
         ``score`` is the mean over loads of its cost over the rule's, or over all-cloud's.
         """
-        nominal = outcomes["nominal"]
+        nominal = outcomes[OWN]
         base = self.rule or self.all_cloud
         ratios = [each.cost / max(base[load].cost, 1e-9) for load, each in outcomes.items()]
         return {
             **asdict(nominal),
-            "saving_vs_all_cloud": _saving(nominal, self.all_cloud["nominal"]),
+            "saving_vs_all_cloud": _saving(nominal, self.all_cloud[OWN]),
             "score": float(np.mean(ratios)),
             "loads": {load: asdict(each) for load, each in outcomes.items()},
         }
+
+    def spread(self) -> Closeup:
+        """How the requests of the episodes that it last ran at the own load are spread."""
+        return spread(self._simulators[OWN])
 
 
 def _saving(outcome: Outcome, reference: Outcome) -> float:
@@ -169,6 +178,26 @@ class TensorBoard(KVWriter):
         for key, value in key_values.items():
             if "tensorboard" not in (key_excluded.get(key) or ()):
                 self._writer.add_scalar(key, float(value), step)
+        self._writer.flush()
+
+    def show(
+        self, evaluations: Sequence[Mapping[str, Any]], all_cloud: Outcome, seen: Closeup, step: int
+    ) -> None:
+        """Write what the last evaluation looked like: latencies by tier, and the run's figures.
+
+        Parameters
+        ----------
+        evaluations, all_cloud
+            Of the run so far, and what all-cloud comes to in the same episodes.
+        seen
+            From the last one, see :meth:`HeldOut.spread`.
+        """
+        for tier, quantiles in seen["latency"].items():
+            for level in (50, 95):
+                value = latency_at(quantiles, level)
+                self._writer.add_scalar(f"latency/{tier}_p{level}", value, step)
+        picture = run_picture(evaluations, all_cloud.attainment, all_cloud.gpu_seconds, seen)
+        self._writer.add_image("evaluation/figures", picture, step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:

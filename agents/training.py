@@ -23,6 +23,7 @@ from agents.learned import SB3Policy, save_best
 from agents.monitor import (
     HELD_OUT,
     LOADS,
+    OWN,
     HeldOut,
     Outcome,
     ProgressTable,
@@ -320,6 +321,9 @@ class _Watch(BaseCallback):
             "evaluation/mean_batch_size": result["batch"],
         }
         self.logs.write(scalars, {}, run.steps)
+        self.logs.show(
+            run.evaluations, self.held_out.all_cloud[OWN], self.held_out.spread(), run.steps
+        )
         self.bar.console.print(
             f"{run.steps:>11,} steps: cost {result['cost']:.4f} "
             f"({result['score']:.3f} of {self.held_out.base}'s over {len(LOADS)} loads), "

@@ -205,8 +205,8 @@ def simulate(
         if played is not None:
             break
         decisions = 2 * length  # a burst: more requests came than the mean load says
-    requests = tuple(_requests(simulator, played))
-    record = simulator.record[:, : len(requests)]
+    record = simulator.record[:, :played]
+    requests = tuple(lives(simulator, record[0]))
     names = names_of(scenario)
     gpus = int(simulator.belief.clock["gpus"][0])
     return Timeline(
@@ -215,7 +215,7 @@ def simulate(
         seed=seed,
         seconds=seconds,
         requests=requests,
-        batches=tuple(_batches(record[0])),
+        batches=tuple(batches_of(record[0])),
         gpus=tuple(
             f"{names.gpu_types[kind]} {number}"
             for number, kind in enumerate(simulator.tables.pool[:gpus], start=1)
@@ -265,10 +265,10 @@ def _play(
     return None
 
 
-def _requests(simulator: Simulator, count: int) -> Iterator[Request]:
-    """Turn the records of the episode into lives."""
+def lives(simulator: Simulator, episode: Array) -> Iterator[Request]:
+    """Turn the records of an episode's requests, from the first on, into lives."""
     tables = simulator.tables
-    for index, record in enumerate(simulator.record[0, :count]):
+    for index, record in enumerate(episode):
         model, placement = int(record["model"]), int(record["placement"])
         phases = tuple(_phases(simulator, record))
         yield Request(
@@ -335,8 +335,8 @@ def _hold_end(simulator: Simulator, record: Any) -> float:
     return ready + float(tables.action_hold[record["action"]]) * slack
 
 
-def _batches(record: Array) -> Iterator[Batch]:
-    """Batches in the order of launch, their members in the order of arrival."""
+def batches_of(record: Array) -> Iterator[Batch]:
+    """Batches of an episode in the order of launch, their members in the order of arrival."""
     served = np.flatnonzero(record["gpu"] >= 0)
     order = served[np.argsort(record["launch"][served], kind="stable")]
     cuts = np.flatnonzero(np.diff(record["launch"][order])) + 1

@@ -1,0 +1,1 @@
+"""Evaluations as one HTML page that opens from disk and needs nothing else."""
