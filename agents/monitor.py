@@ -13,7 +13,7 @@ import numpy as np
 from stable_baselines3.common.logger import KVWriter
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from agents.closeups import Closeup, latency_at
+from agents.closeups import Closeup, latency_at, spread
 from agents.evaluation import play
 from agents.heuristics.fixed import AllCloud
 from agents.policy import Policy
