@@ -6,8 +6,8 @@ suite. Against the rule that is best *there*:
 - at the target, where a rule gets there: GPU cost at equal attainment, per training seed and in the
   mean over seeds, with the interval of the paired difference;
 - the share of the room between rule and bound that is closed;
-- where no rule gets there: violations against those of the rule that has fewest, at whatever GPU
-  cost, both at their own setting.
+- violations at the policies' own setting against the fewest of any rule, at any of its settings,
+  that takes no more GPU cost; against the fewest of all where every rule takes more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.command_line import run_app
-from agents.curves import cost_at, effective_target
+from agents.curves import Curve, cost_at, effective_target
 from agents.items import default_folder
 from agents.judge import Cell, Standing
 from agents.registry import PolicyError
@@ -38,7 +38,7 @@ SUITE = "learned"
 OPEN, CLOSE = "<!-- results -->", "<!-- end of results -->"
 BOUNDED = 16
 """Episodes of a cell that the bound covers."""
-PIPE_WIDTH = 160
+PIPE_WIDTH = 200
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -57,13 +57,14 @@ class Verdict:
     cost
         GPU cost at equal attainment over the rule's, minus 1: mean over seeds.
     seeds
-        The same for each; NaN for one that does not get there.
+        The same for each; NaN for one that does not get there, which the mean leaves out.
     closed
         Share of the room from rule to bound that is closed, mean over seeds; NaN without a bound.
     violations
-        Those at the policies' own setting over the fewest of any rule, minus 1.
+        Those at the policies' own setting over the fewest of any rule that takes no more GPU cost,
+        minus 1; mean over seeds.
     gpu
-        GPU cost there over that rule's, minus 1.
+        GPU cost there over that of the rule with the fewest violations of all, minus 1.
     worst_tier
         Attainment of the worst tier minus what can be asked of it, worst over seeds.
     """
@@ -160,7 +161,9 @@ def verdict(cell: Cell, suite: Suite, learned: list[str]) -> Verdict:
     """Judge the learned policies of a cell against its rules."""
     ours = [each for each in cell.standings if each.label in learned]
     rules = [each for each in cell.standings if each.label in suite.policies and not each.learned]
-    for target in (suite.targets[0], cell.effective[suite.targets[0]]):
+    asked = max(sla.target for sla in cell.point.world.sla.values())
+    goal = asked if asked in cell.effective else suite.targets[0]
+    for target in (goal, cell.effective[goal]):
         able = [rule for rule in rules if np.isfinite(rule.cost[target].value)]
         if able:
             best = min(able, key=lambda rule: rule.cost[target].value)
@@ -187,12 +190,13 @@ def _verdict(
                 gap, room = each.above[target].value, best.above[target].value
                 closed[row] = 1.0 - gap / room if room > 0 else np.nan
     fewest = _fewest(rules)
-    missed = _mean([_own(each, each.curve.violations) for each in ours])
     spent = _mean([_own(each, each.curve.cost) for each in ours])
     with np.errstate(all="ignore"):
-        fewer = missed / _own(fewest, fewest.curve.violations) - 1.0
+        fewer = _mean([_violations(each, rules) for each in ours]) - 1.0
         cheaper = spent / _own(fewest, fewest.curve.cost) - 1.0
-        mean = np.nanmean(ratios, axis=0) - 1.0 if target is not None else ratios[0]
+    known = ratios[~np.isnan(ratios[:, 0])]
+    mean = _mean(list(known)) - 1.0 if len(known) else ratios[0]
+    got = closed[np.isfinite(closed)]
     return Verdict(
         scenario=cell.point.scenario,
         load=cell.point.load,
@@ -200,13 +204,24 @@ def _verdict(
         rule=best.label,
         cost=interval(mean, cell.episodes),
         seeds=tuple(float(row[0] - 1.0) for row in ratios),
-        closed=float(np.mean(closed)),
+        closed=float(np.mean(got)) if len(got) else np.nan,
         attainment=float(np.mean([each.figures["attainment"].value for each in ours])),
         violations=interval(fewer, cell.episodes),
         gpu=interval(cheaper, cell.episodes),
         worst_tier=min(_worst_tier(cell, each) for each in ours),
         episodes=cell.episodes,
     )
+
+
+def _violations(mine: Standing, rules: list[Standing]) -> Floats:
+    """Violations at a policy's own setting over the fewest of a rule at no more GPU cost."""
+    spent = _own(mine, mine.curve.cost)
+    swapped = [Curve(violations=rule.curve.cost, cost=rule.curve.violations) for rule in rules]
+    least = np.min([cost_at(each, spent) for each in swapped], axis=0)
+    fewest = np.min([rule.curve.violations.min(axis=1) for rule in rules], axis=0)
+    theirs = np.where(np.isfinite(least), least, fewest)
+    with np.errstate(all="ignore"):  # infinite where a rule has none
+        return np.asarray(_own(mine, mine.curve.violations) / theirs, np.float64)
 
 
 def _own(standing: Standing, values: Floats) -> Floats:
@@ -241,13 +256,13 @@ def table(verdicts: list[Verdict]) -> Table:
     """A row a cell."""
     view = Table(
         title="Learned policies against the best tuned rule of each cell",
-        caption="GPU cost at equal attainment, violations and GPU cost at own settings; 95% "
-        "intervals, paired; mean over training seeds, then the worst one",
+        caption="GPU cost at equal attainment; violations against a rule at no more GPU cost; GPU "
+        "cost against the rule with fewest violations; 95% intervals, paired; mean over seeds",
     )
     for heading in ("scenario", "load", "at", "best rule"):
         view.add_column(heading, no_wrap=True)
     for heading in (
-        "GPU cost %", "worst seed %", "room closed %", "violations %", "at GPU cost %", "worst tier"
+        "GPU cost %", "worst seed %", "room closed %", "violations %", "at GPU cost %", "tier"
     ):  # fmt: skip
         view.add_column(heading, justify="right", no_wrap=True)
     for each in verdicts:
@@ -257,7 +272,7 @@ def table(verdicts: list[Verdict]) -> Table:
             "-" if each.target is None else f"{100 * each.target:.1f}%",
             each.rule,
             _percent(each.cost),
-            _number(max(each.seeds, default=np.nan)),
+            _number(_worst(each)),
             _number(each.closed),
             _percent(each.violations),
             _percent(each.gpu),
@@ -282,7 +297,7 @@ def markdown(verdicts: list[Verdict]) -> str:
             each.rule,
             "-" if each.target is None else f"{100 * each.target:.1f}%",
             _percent(each.cost),
-            _number(max(each.seeds, default=np.nan)),
+            _number(_worst(each)),
             _number(each.closed),
             _percent(each.violations),
             _percent(each.gpu),
@@ -299,6 +314,10 @@ def _renewed(page: Path, verdicts: list[Verdict]) -> bytes:
     except (OSError, ValueError, IndexError) as error:
         raise PolicyError(f"{page} has no place for a table: {OPEN} ... {CLOSE}") from error
     return f"{before}{OPEN}\n{markdown(verdicts)}{CLOSE}{after}".encode()
+
+
+def _worst(of: Verdict) -> float:
+    return max((seed for seed in of.seeds if seed == seed), default=np.nan)
 
 
 def _percent(value: Interval) -> str:

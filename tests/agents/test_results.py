@@ -53,18 +53,16 @@ def test_where_a_rule_gets_there_costs_are_compared_at_the_target(
     assert found["cost"].value == pytest.approx(mine.value / theirs.value - 1.0)  # type: ignore[attr-defined]
 
 
-def test_where_none_gets_there_violations_are_compared_with_their_price_in_gpu_time(
+def test_violations_are_compared_with_a_rule_that_takes_no_more_gpu_time(
     cells: list[Cell], suite: Suite
 ) -> None:
     found = judged(cells, suite, 1)
     standings = {each.label: each for each in cells[1].standings}
-    mine, theirs = (
-        {name: standings[label].figures[name].value for name in ("attainment", "gpu_cost")}
-        for label in (LEARNED, "joint-greedy")
-    )
-    fewer = (1.0 - mine["attainment"]) / (1.0 - theirs["attainment"]) - 1.0
+    mine, theirs = standings[LEARNED].figures, standings["joint-greedy"].figures
+    fewer = (1.0 - mine["attainment"].value) / (1.0 - theirs["attainment"].value) - 1.0
     assert found["violations"].value == pytest.approx(fewer)  # type: ignore[attr-defined]
-    assert found["gpu"].value == pytest.approx(mine["gpu_cost"] / theirs["gpu_cost"] - 1.0)  # type: ignore[attr-defined]
+    cheaper = mine["gpu_cost"].value / theirs["gpu_cost"].value - 1.0
+    assert found["gpu"].value == pytest.approx(cheaper)  # type: ignore[attr-defined]
 
 
 def test_verdicts_are_plain_data_and_a_row_each(cells: list[Cell], suite: Suite) -> None:
