@@ -59,7 +59,7 @@ bundles: $(STAMP) ## train what is shipped under agents/bundles: three seeds a s
 	$(BIN)/python -m agents.ship --seeds 3
 
 results: $(STAMP) ## judge the shipped bundles against the tuned rules; renew the README's table
-	$(BIN)/python -m agents.results --out docs/results --readme README.md
+	$(BIN)/python -m agents.results --out runs/results --readme README.md
 
 slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m slow
