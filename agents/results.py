@@ -167,8 +167,8 @@ def verdict(cell: Cell, suite: Suite, learned: list[str]) -> Verdict:
         able = [rule for rule in rules if np.isfinite(rule.cost[target].value)]
         if able:
             best = min(able, key=lambda rule: rule.cost[target].value)
-            return _verdict(cell, ours, rules, target, best)
-    return _verdict(cell, ours, rules, None, _fewest(rules))
+            return _verdict(cell, ours, rules, target, best, goal)
+    return _verdict(cell, ours, rules, None, _fewest(rules), goal)
 
 
 def _fewest(standings: list[Standing]) -> Standing:
@@ -176,7 +176,12 @@ def _fewest(standings: list[Standing]) -> Standing:
 
 
 def _verdict(
-    cell: Cell, ours: list[Standing], rules: list[Standing], target: float | None, best: Standing
+    cell: Cell,
+    ours: list[Standing],
+    rules: list[Standing],
+    target: float | None,
+    best: Standing,
+    goal: float,
 ) -> Verdict:
     ratios = np.full((len(ours), len(best.curve.cost)), np.nan)
     closed = np.full(len(ours), np.nan)
@@ -208,7 +213,7 @@ def _verdict(
         attainment=float(np.mean([each.figures["attainment"].value for each in ours])),
         violations=interval(fewer, cell.episodes),
         gpu=interval(cheaper, cell.episodes),
-        worst_tier=min(_worst_tier(cell, each) for each in ours),
+        worst_tier=min(_worst_tier(cell, each, goal) for each in ours),
         episodes=cell.episodes,
     )
 
@@ -235,10 +240,10 @@ def _mean(rows: list[Floats]) -> Floats:
     return np.asarray(np.mean(rows, axis=0), np.float64)
 
 
-def _worst_tier(cell: Cell, standing: Standing) -> float:
+def _worst_tier(cell: Cell, standing: Standing, goal: float) -> float:
     could = cell.attainable_by["tier"]
     return min(
-        tier.value - effective_target(0.99, could[name].value)
+        tier.value - effective_target(goal, could[name].value)
         for name, tier in standing.tiers.items()
         if tier.value == tier.value
     )
@@ -272,7 +277,7 @@ def table(verdicts: list[Verdict]) -> Table:
             "-" if each.target is None else f"{100 * each.target:.1f}%",
             each.rule,
             _percent(each.cost),
-            _number(_worst(each)),
+            _worst(each),
             _number(each.closed),
             _percent(each.violations),
             _percent(each.gpu),
@@ -297,7 +302,7 @@ def markdown(verdicts: list[Verdict]) -> str:
             each.rule,
             "-" if each.target is None else f"{100 * each.target:.1f}%",
             _percent(each.cost),
-            _number(_worst(each)),
+            _worst(each),
             _number(each.closed),
             _percent(each.violations),
             _percent(each.gpu),
@@ -316,8 +321,11 @@ def _renewed(page: Path, verdicts: list[Verdict]) -> bytes:
     return f"{before}{OPEN}\n{markdown(verdicts)}{CLOSE}{after}".encode()
 
 
-def _worst(of: Verdict) -> float:
-    return max((seed for seed in of.seeds if seed == seed), default=np.nan)
+def _worst(of: Verdict) -> str:
+    missed = sum(seed != seed for seed in of.seeds)
+    if of.target is None or missed == 0:
+        return _number(max(of.seeds, default=np.nan))
+    return f"{missed} of {len(of.seeds)} miss it"
 
 
 def _percent(value: Interval) -> str:
