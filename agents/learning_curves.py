@@ -231,11 +231,12 @@ def _finding(curves: Curves) -> str:
     half = "" if np.isnan(found.half) else f" ± {100 * found.half:.1f}"
     less = "less" if found.value < 1 else "more"
     words = f"{100 * abs(found.value - 1):.1f}{half}% {less} cost than {_base_name(curves)}"
-    return f"{words}, in the mean over seeds; worst seed {best.max():.3f} of it"
+    return f"{words} at the best evaluation; worst seed {best.max():.3f} of it"
 
 
 def _base_name(curves: Curves) -> str:
-    return str(curves.about["rule"] or "all-cloud")
+    kind, _, reference = str(curves.about["rule"] or "all-cloud").partition(":")
+    return f"the tuned {Path(reference).stem}" if kind == "tuned" else kind
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,10 +150,7 @@ def processes(count: int) -> Iterator[Work]:
         compile_kernel(load_scenario("sd-mobile"))
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(count, context, initializer=start_worker) as pool:
-            try:
-                yield lambda jobs, advance: _there(pool, jobs, advance)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            yield lambda jobs, advance: _there(pool, count, jobs, advance)
     except (KeyboardInterrupt, Stopped):
         raise InterruptedRunError("stopped; the same command goes on from there") from None
     except BrokenProcessPool as error:
@@ -171,13 +168,21 @@ def _here(jobs: Sequence[Job], advance: Callable[[], None]) -> list[Result]:
 
 
 def _there(
-    pool: ProcessPoolExecutor, jobs: Sequence[Job], advance: Callable[[], None]
+    pool: ProcessPoolExecutor, count: int, jobs: Sequence[Job], advance: Callable[[], None]
 ) -> list[Result]:
-    futures = [pool.submit(_interruptible, job) for job in jobs]
-    for future in as_completed(futures):
-        future.result()
-        advance()
-    return [future.result() for future in futures]
+    results: dict[int, Result] = {}
+    running: dict[Future[Result], int] = {}
+    todo = list(enumerate(jobs))
+    while todo or running:
+        # No job waits within the pool, where it could not be called back.
+        while todo and len(running) < count:
+            place, job = todo.pop(0)
+            running[pool.submit(_interruptible, job)] = place
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in ended:
+            results[running.pop(future)] = future.result()
+            advance()
+    return [results[place] for place in range(len(jobs))]
 
 
 def _interruptible(job: Job) -> Result:
