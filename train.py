@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from agents.command_line import run_app
+from agents.command_line import run_app, whole_number
 from agents.tuned_files import best_tuned
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
@@ -25,23 +25,13 @@ class Algorithm(StrEnum):
     dqn = "dqn"
 
 
-def _steps(text: str) -> int:
-    try:
-        steps = float(text)
-        if steps < 1 or steps != int(steps):
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"expected a whole number such as 4e6, got {text!r}") from None
-    return int(steps)
-
-
 @app.command(
     epilog="Example: python train.py --scenario sd-mobile --steps 4e6 --seed 0 --out runs/x"
 )
 def train(
     scenario: Annotated[str | None, typer.Option(help="Name, or path to a .yaml.")] = None,
     steps: Annotated[
-        int | None, typer.Option(parser=_steps, metavar="N", help="Decisions to train on.")
+        int | None, typer.Option(parser=whole_number, metavar="N", help="Decisions to train on.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random; 0.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the new run.")] = None,

@@ -15,6 +15,17 @@ class InterruptedRunError(Exception):
     """A run that was stopped by hand; the message says how to go on."""
 
 
+def whole_number(text: str) -> int:
+    """Read a count such as 4e6 from the command line."""
+    try:
+        number = float(text)
+        if number < 1 or number != int(number):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"expected a whole number such as 4e6, got {text!r}") from None
+    return int(number)
+
+
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:
     """Run a command line; what cannot be used or written is one line on stderr, exit code 1."""
     try:

@@ -114,11 +114,15 @@ class HeldOut:
         At each load.
     rule
         What the policy is to beat; all-cloud if None.
+    first
+        First of the seeds.
     """
 
-    def __init__(self, scenario: Scenario, episodes: int, rule: Policy | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, episodes: int, rule: Policy | None = None, first: int = HELD_OUT
+    ) -> None:
         self.episodes = episodes
-        self._seeds = HELD_OUT + np.arange(episodes)
+        self._seeds = first + np.arange(episodes)
         self._simulators = {
             name: Simulator(with_load(scenario, load), episodes, record=name == OWN)
             for name, load in LOADS.items()

@@ -96,7 +96,7 @@ class Scorer(nn.Module):
         self.register_buffer("slack_steps", torch.tensor(SLACK_STEPS, dtype=torch.float32))
         self.register_buffer("spread_steps", torch.tensor(SPREAD_STEPS, dtype=torch.float32))
         wide = layout.features + layout.knobs + len(SPREAD_STEPS) * len(self.spread)
-        self.trunk = _tanh_layers(wide, trunk)
+        self.trunk = tanh_layers(wide, trunk)
         self.mix = nn.Linear(trunk[-1], width)
         self.local = nn.Linear(len(SLACK_STEPS) + 2, width, bias=False)
         self.own = nn.Linear(trunk[-1], layout.placements)
@@ -174,13 +174,17 @@ class SplitPolicy(MaskableActorCriticPolicy):
         return given | {"layout": layout, "trunk": trunk, "width": width}
 
     def _build(self, lr_schedule: Callable[[float], float]) -> None:
-        layout, trunk, width = self._shape
-        self.actor = Scorer(layout, trunk, width)
-        seen = layout.features + layout.knobs
-        self.critic = nn.Sequential(*_tanh_layers(seen, trunk), nn.Linear(trunk[-1], 1))
+        self.actor, self.critic = self._networks()
         self.optimizer = torch.optim.Adam(
             self.parameters(), lr=lr_schedule(1), eps=1e-5, fused=True
         )
+
+    def _networks(self) -> tuple[nn.Module, nn.Module]:
+        """Make actor and critic."""
+        layout, trunk, width = self._shape
+        actor = Scorer(layout, trunk, width)
+        seen = layout.features + layout.knobs
+        return actor, nn.Sequential(*tanh_layers(seen, trunk), nn.Linear(trunk[-1], 1))
 
     @property
     def layout(self) -> Layout:
@@ -229,7 +233,8 @@ def _draw(odds: Tensor) -> Tensor:
     return torch.as_tensor((total < at).sum(1))
 
 
-def _tanh_layers(features: int, widths: tuple[int, ...]) -> nn.Sequential:
+def tanh_layers(features: int, widths: tuple[int, ...]) -> nn.Sequential:
+    """Hidden layers of these widths, initialised as Stable-Baselines3 does."""
     layers: list[nn.Module] = []
     for width in widths:
         layer = nn.Linear(features, width)

@@ -78,7 +78,7 @@ class PPOSettings(Frozen):
     width
         Of the part of the actor that placements share.
     imitation
-        Decisions of the rule that a run starts from, learned before its own.
+        Decisions of the rule that a run starts from, learned before its own; 0 for none.
     """
 
     least_load: Annotated[float, Field(gt=0, le=1)]
@@ -162,8 +162,17 @@ def training_env(
     return SplitVecEnv(simulator, scale, constraint=constraint, preferences=drawn)
 
 
-def build_model(algorithm: Algorithm, env: SplitVecEnv, settings: PPOSettings, seed: int) -> Model:
-    """Make an untrained model; torch is set to one thread, which is faster beside the kernel."""
+def build_model(
+    algorithm: Algorithm,
+    env: SplitVecEnv,
+    settings: PPOSettings,
+    seed: int,
+    policy: type[SplitPolicy] = SplitPolicy,
+) -> Model:
+    """Make an untrained model; torch is set to one thread, which is faster beside the kernel.
+
+    ``policy`` is what maskable PPO learns; the other algorithms have Stable-Baselines3's own.
+    """
     torch.set_num_threads(1)
     common: dict[str, Any] = {
         "learning_rate": Falling(settings.learning_rate),
@@ -178,7 +187,7 @@ def build_model(algorithm: Algorithm, env: SplitVecEnv, settings: PPOSettings, s
     if algorithm == "maskable-ppo":
         knobs = 0 if env.preferences is None else 1
         layout = Layout.of(Context(env.simulator.tables), env.choices, knobs)
-        kind = SplitPolicy
+        kind = policy
         network = {"layout": layout, "trunk": settings.layers, "width": settings.width}
     return (MaskablePPO if algorithm == "maskable-ppo" else PPO)(
         kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +44,7 @@ from agents.ppo import (
     training_env,
 )
 from agents.registry import make_policy
+from agents.vec_env import SplitVecEnv
 from splitenv.provenance import provenance, write_json
 from splitenv.scenario import Scenario
 from splitenv.tables import profile_digest
@@ -98,16 +99,24 @@ class Run:
         self.scenario = Scenario.model_validate(config["scenario"])
         self.settings = PPOSettings.model_validate(config["settings"])
         self.rule = make_policy(config["rule"]) if config["rule"] else None
-        env = training_env(
+        self.env = self.make_env()
+        self.model = self.make_model()
+        self.evaluations: list[dict[str, Any]] = []
+
+    def make_env(self) -> SplitVecEnv:
+        """Make the training environments."""
+        return training_env(
             self.scenario,
             self.settings,
-            config["seed"],
-            target=config["target_attainment"],
-            preferences=config["preference_conditioned"],
+            self.config["seed"],
+            target=self.config["target_attainment"],
+            preferences=self.config["preference_conditioned"],
         )
-        self.env = env
-        self.model: Model = build_model(config["algorithm"], env, self.settings, config["seed"])
-        self.evaluations: list[dict[str, Any]] = []
+
+    def make_model(self) -> Model:
+        """Make the untrained model."""
+        config = self.config
+        return build_model(config["algorithm"], self.env, self.settings, config["seed"])
 
     @property
     def steps(self) -> int:
@@ -154,6 +163,14 @@ class Run:
         )
         return entry
 
+    def finish(self) -> None:
+        """Do what is left once training has ended: a policy with a knob is calibrated."""
+        if self.config["preference_conditioned"]:
+            calibrate(self.folder, self.scenario)
+
+
+Kind = Callable[[Path, dict[str, Any]], Run]
+
 
 def _plain(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     return {load: asdict(each) for load, each in outcomes.items()}
@@ -170,6 +187,7 @@ def begin(
     rule: str | None = None,
     target_attainment: float | None = None,
     preference_conditioned: bool = False,
+    kind: Kind = Run,
 ) -> Run:
     """Make a new run; its folder is written once everything else could be made.
 
@@ -182,6 +200,8 @@ def begin(
         To be held in every band of load and tier; None keeps the violation price.
     preference_conditioned
         Whether the policy learns for every violation price at once.
+    kind
+        Makes the run of its folder and config.
 
     Raises
     ------
@@ -211,28 +231,34 @@ def begin(
         "settings": (settings or load_hyperparameters(scenario.name)).model_dump(mode="json"),
         "provenance": provenance(),
     }
-    run = Run(folder, config)
+    run = kind(folder, config)
     write_json(folder / CONFIG, config)
     return run
 
 
 def resume(folder: Path) -> Run:
-    """Open a run at its last checkpoint.
+    """Open a run at its last checkpoint, to go on.
 
     Raises
     ------
     RunError
         If there is none, it is finished, or the profiles have changed since it began.
     """
+    run = reopen(folder)
+    if run.steps >= run.total:
+        raise RunError(f"{folder} is finished: {run.steps:,} steps, best model in {BEST}")
+    return run
+
+
+def reopen(folder: Path, kind: Kind = Run) -> Run:
+    """Open a run at its last checkpoint, be it finished or not; otherwise as :func:`resume`."""
     config = read_config(folder)
     if config["algorithm"] not in CONTINUED:
         raise RunError(f"{folder} can't be continued: it is a run of {config['algorithm']}")
     if profile_digest(Scenario.model_validate(config["scenario"])) != config["profiles_sha256"]:
         raise RunError(f"{folder} can't be continued: the profiles have changed since it began")
-    run = Run(folder, config)
+    run = kind(folder, config)
     run.evaluations = restore(run.model, folder / CHECKPOINT)["evaluations"]
-    if run.steps >= run.total:
-        raise RunError(f"{folder} is finished: {run.steps:,} steps, best model in {BEST}")
     return run
 
 
@@ -252,7 +278,7 @@ def train(run: Run, console: Console) -> None:
     with _signals() as received, _bar(console) as bar:
         watch = _Watch(run, bar, logs, received)
         try:
-            if run.rule is not None and run.steps == 0:
+            if run.rule is not None and run.settings.imitation and run.steps == 0:
                 watch.imitate()
             run.model.learn(run.total - run.steps, callback=watch, reset_num_timesteps=False)
         finally:
@@ -288,8 +314,7 @@ class _Watch(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._between_rollouts()
-        if self.run.config["preference_conditioned"]:
-            calibrate(self.run.folder, self.run.scenario)
+        self.run.finish()
 
     def _between_rollouts(self) -> None:
         run = self.run

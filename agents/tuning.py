@@ -204,7 +204,7 @@ def _search(
     done = len(trials)
     while done < question.trials:
         begun = done // BATCH * BATCH
-        asked = [_ask(study, ranges, n) for n in range(begun, min(begun + BATCH, question.trials))]
+        asked = [ask(study, ranges, n) for n in range(begun, min(begun + BATCH, question.trials))]
         settings = [_setting(question.policy, trial.params, parameters) for trial in asked]
         _play(settings, question.scenario, goal, played, run)
         for trial, setting in zip(asked, settings, strict=True):
@@ -243,7 +243,7 @@ def open_study(journal: Path, digest: str) -> optuna.Study:
         raise OutputError(f"cannot keep the study in {journal}: {error}") from error
 
 
-def _ask(study: optuna.Study, ranges: dict[str, BaseDistribution], number: int) -> optuna.Trial:
+def ask(study: optuna.Study, ranges: dict[str, BaseDistribution], number: int) -> optuna.Trial:
     """Ask for the next trial; what is proposed depends on its number and those before it."""
     study.sampler = optuna.samplers.TPESampler(seed=number, multivariate=True)
     return study.ask(ranges)

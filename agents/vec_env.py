@@ -113,7 +113,7 @@ class SplitVecEnv(VecEnv):
         band = self.bands()
         simulator.step(self._actions, SAME_STEP)
         ended = np.array(simulator.truncated)
-        reward = np.array(simulator.reward)
+        reward = self.paid()
         if self.preferences is not None:
             reward = self.preferences.weigh(reward)
         if self.scale is not None:
@@ -127,6 +127,10 @@ class SplitVecEnv(VecEnv):
             if self.preferences is not None:
                 self.preferences.draw(rows)
         return self.observation(), reward, ended, infos
+
+    def paid(self) -> Array:
+        """What the step just made pays, shape (E,), before it is weighed and scaled."""
+        return np.array(self.simulator.reward)
 
     def _infos(self, rows: Array) -> Infos:
         infos = list(self._nothing_ended)
