@@ -20,6 +20,8 @@ from splitenv.provenance import provenance, to_json
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 from splitenv.tables import build_tables
 
+PIPE_WIDTH = 160
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -90,7 +92,7 @@ def run(
     if as_json:
         print(to_json(study), end="")
         return
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(table(study))
     console.print(f"picture: {picture}", soft_wrap=True, highlight=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,8 @@ MEASURES = {
     "gpu_seconds": ("GPU seconds per request there", 1.0),
 }
 """What is drawn: its words, and what it is multiplied by."""
+
+PIPE_WIDTH = 160
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -78,7 +81,7 @@ def run(
     if as_json:
         print(to_json({**as_dict(curves), "provenance": provenance()}), end="")
         return
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(table(curves))
     console.print(f"picture: {out}", soft_wrap=True, highlight=False)
 

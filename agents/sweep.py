@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 RECORDS = Path("agents/studies")
 """Where records of studies go that are committed."""
+
+PIPE_WIDTH = 160
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -84,7 +87,7 @@ def run(
     if as_json:
         print(to_json(study), end="")
         return
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(table(study))
     console.print(f"best settings: {out / world.name}.yaml", soft_wrap=True, highlight=False)
 
