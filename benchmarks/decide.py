@@ -109,13 +109,12 @@ def measure_sb3(bundle: Bundle) -> dict[str, Any]:
     model = _model(Scenario.model_validate(bundle.manifest.scenario.content))
     torch.set_num_threads(1)
     goldens = bundle.goldens
+    masks = goldens.masks[:, model.env.choices]
     seconds = []
     for index in range(WARM_UP + 2000):
         row = index % len(goldens.observations)
         start = clocks()
-        model.predict(
-            goldens.observations[row], deterministic=True, action_masks=goldens.masks[row]
-        )
+        model.predict(goldens.observations[row], deterministic=True, action_masks=masks[row])
         seconds.append(clocks() - start)
     return {"policy": "model.predict", **summary(np.array(seconds[WARM_UP:]))}
 
