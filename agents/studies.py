@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -168,7 +168,7 @@ def _here(jobs: Sequence[Job], advance: Callable[[], None]) -> list[Result]:
 
 
 def _there(
-    pool: ProcessPoolExecutor, count: int, jobs: Sequence[Job], advance: Callable[[], None]
+    pool: Executor, count: int, jobs: Sequence[Job], advance: Callable[[], None]
 ) -> list[Result]:
     results: dict[int, Result] = {}
     running: dict[Future[Result], int] = {}
