@@ -120,7 +120,10 @@ def train_quietly(run: Run) -> None:
 
 
 def carry_out(job: Job) -> Result:
-    """Do a job unless it is done; ``seconds`` in its result is the CPU time that it took."""
+    """Do a job unless it is done.
+
+    ``seconds`` in its result is the CPU time that it took since it was last begun or gone on with.
+    """
     path = job.folder / RESULT
     if path.is_file():
         known: Result = json.loads(path.read_text(encoding="utf-8"))
