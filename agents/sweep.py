@@ -13,7 +13,6 @@ from rich.table import Table
 
 from agents.command_line import run_app, whole_number
 from agents.registry import PolicyError
-from agents.tune import PIPE_WIDTH
 from agents.tuned_files import best_tuned
 from splitenv.files import write_files
 from splitenv.provenance import provenance, to_json
