@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,7 +120,10 @@ def train_quietly(run: Run) -> None:
 
 
 def carry_out(job: Job) -> Result:
-    """Do a job unless it is done; ``seconds`` in its result is the CPU time that it took."""
+    """Do a job unless it is done.
+
+    ``seconds`` in its result is the CPU time that it took since it was last begun or gone on with.
+    """
     path = job.folder / RESULT
     if path.is_file():
         known: Result = json.loads(path.read_text(encoding="utf-8"))
@@ -168,7 +171,7 @@ def _here(jobs: Sequence[Job], advance: Callable[[], None]) -> list[Result]:
 
 
 def _there(
-    pool: ProcessPoolExecutor, count: int, jobs: Sequence[Job], advance: Callable[[], None]
+    pool: Executor, count: int, jobs: Sequence[Job], advance: Callable[[], None]
 ) -> list[Result]:
     results: dict[int, Result] = {}
     running: dict[Future[Result], int] = {}
