@@ -57,7 +57,7 @@ BANDS = 12
 """Groups of equal size that reported bandwidth is cut into."""
 
 MINUTE = 60.0
-MOST_LIVES = 150
+MOST_LIVES = 120
 """Requests that a picture of the worst minute has room for; where more arrive, it is shorter."""
 
 _NICE = (60.0, 50.0, 40.0, 30.0, 20.0, 15.0, 10.0, 5.0, 4.0, 3.0, 2.0, 1.5, 1.0)

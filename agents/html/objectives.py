@@ -10,7 +10,7 @@ from functools import partial
 from agents.crossings import INPUT, INSIDE, NOTHING, OUTPUT
 from agents.html.figure import Figure
 from agents.html.section import Row, Section
-from agents.html.svg import Picture, Scale, nice_step
+from agents.html.svg import Picture, Scale, nice_step, number
 from agents.html.tones import style_of
 from agents.html.words import plain, seconds, size
 from agents.measures import WAYS
@@ -111,8 +111,7 @@ def _latency(rows: tuple[Row, ...], width: float) -> Picture:
         median, slow = (row.figures[f"latency_p{level}"].value for level in (50, 95))
         end = x(min(slow, most) / unit)
         with _row(picture, place, row):
-            tip = f"{row.label}: median {seconds(median)} s, 95% within {seconds(slow)} s"
-            picture.rect(0, y, end, 8, "mark pale", tip)
+            picture.rect(0, y, end, 8, "mark pale")
             if median <= most:
                 picture.rect(x(median / unit) - 1.5, y - 1, 3, 10, "mark")
         words = "never" if math.isinf(slow) else plain(slow / unit)
@@ -126,7 +125,7 @@ def _money(rows: tuple[Row, ...], width: float) -> Picture:
     for place, row in enumerate(rows):
         y, value = TOP + HIGH * place + 18, row.figures["dollars"].value
         with _row(picture, place, row):
-            picture.rect(0, y, x(value), 8, "mark", f"{row.label}: {plain(value)} US$")
+            picture.rect(0, y, x(value), 8, "mark")
         picture.text((x(value) + 4, y + 8), plain(value), "tick")
     return picture
 
@@ -139,10 +138,9 @@ def _network(rows: tuple[Row, ...], width: float) -> Picture:
     picture, x = _panel(rows, width, most / unit, f"network, {name} per request")
     for place, row in enumerate(rows):
         y, up, down = TOP + HIGH * place + 18, _up(row), _down(row)
-        tip = f"{row.label}: {size(up)} up, {size(down)} down"
         with _row(picture, place, row):
-            picture.rect(0, y, x(up / unit), 8, "mark", tip)
-            picture.rect(x(up / unit), y, x((up + down) / unit) - x(up / unit), 8, "mark pale", tip)
+            picture.rect(0, y, x(up / unit), 8, "mark")
+            picture.rect(x(up / unit), y, x((up + down) / unit) - x(up / unit), 8, "mark pale")
         picture.text((x((up + down) / unit) + 4, y + 8), plain((up + down) / unit), "tick")
     return picture
 
@@ -156,13 +154,17 @@ def _legend() -> str:
 
 def _boundaries(rows: tuple[Row, ...], width: float) -> Picture:
     picture, x = _panel(rows, width, 100.0, "what crosses the network, % of requests")
+    bars: dict[str, list[str]] = {}
     for place, row in enumerate(rows):
         with _row(picture, place, row):
-            for lane, way in enumerate(WAYS):
-                share = 0.0
-                for kind in WORDS:
-                    start, share = share, share + 100 * row.crossed[way, kind]
-                    if share > start:
-                        y = TOP + HIGH * place + 17 + 5 * lane
-                        picture.rect(x(start), y, x(share) - x(start), 4, f"cross-{kind}")
+            pass
+        for lane, way in enumerate(WAYS):
+            share, y = 0.0, number(TOP + HIGH * place + 19 + 5 * lane)
+            for kind in WORDS:
+                start, share = share, share + 100 * row.crossed[way, kind]
+                if share > start:
+                    bar = f"M{number(x(start))} {y}h{number(x(share) - x(start))}"
+                    bars.setdefault(kind, []).append(bar)
+    for kind, paths in bars.items():
+        picture.path("".join(paths), f"cross-{kind}", thick=4)
     return picture

@@ -102,10 +102,16 @@ def _verdict(
             sure = between(row.saving, 100, 0)
             said.append(
                 f"Under load {load} it saves {100 * row.saving.value:.0f}%"
-                f"{f' ({sure})' if sure else ''} of all-cloud's GPU cost over scenarios "
-                "(interquartile mean)."
+                f"{f' ({sure})' if sure else ''} of all-cloud's GPU cost over {_where(row)}."
             )
     return headline, tuple(said)
+
+
+def _where(row: Across) -> str:
+    """The scenarios that a mean at a target is over."""
+    if row.of == 1:
+        return "the one scenario where anybody gets there"
+    return f"the {row.of} scenarios where anybody gets there (interquartile mean)"
 
 
 def _across_figure(loads: Loads, names: Mapping[str, str], target: float) -> Figure:
@@ -149,7 +155,8 @@ def _panel(load: str, rows: Sequence[Across], names: Mapping[str, str], width: f
     x = Scale(low, high, 4, width - 14)
     step = nice_step((high - low) / 4)
     bottom = TOP + HIGH * len(rows)
-    picture.text((0, 12), f"{load}: GPU cost saved", "head")
+    of = f"{rows[0].of} scenario{'s' if rows[0].of > 1 else ''}"
+    picture.text((0, 12), f"{load}: GPU cost saved, {of}", "head")
     for tick in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1):
         at = x(tick * step)
         picture.line((at, TOP), (at, bottom), "axis" if tick == 0 else "grid")

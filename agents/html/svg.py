@@ -19,7 +19,7 @@ WIDTH_OF_CHARACTER = 0.63
 RARE = 0.1
 """Percent of violations up to which their scale is linear: so 0 has a place; then logarithmic."""
 
-CLOSE = 0.15
+CLOSE = 0.25
 """Pixels that a point may be off a line and be left out of it."""
 
 Point = tuple[float, float]

@@ -136,8 +136,8 @@ def cell(words: str, value: float, interval: str = "") -> str:
 
     Words that are a number say it themselves.
     """
-    if not interval and words.replace(".", "", 1).isdigit():
-        return f"<td>{words}</td>"
-    order = f"{value:.4g}" if math.isfinite(value) else "1e99" if value == math.inf else ""
     small = f"<small>{interval}</small>" if interval else ""
+    if re.fullmatch(r"-?\d+(\.\d+)?", words):
+        return f"<td>{words}{small}</td>"
+    order = f"{value:.4g}" if math.isfinite(value) else "1e99" if value == math.inf else ""
     return f'<td data-value="{order}">{words}{small}</td>'

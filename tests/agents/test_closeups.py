@@ -116,7 +116,7 @@ def test_the_minute_holds_whoever_was_there_and_the_batches_they_were_in(
 
 
 @pytest.mark.parametrize(
-    ("load", "seconds"), [(0.5, 60.0), (2.5, 60.0), (3.0, 50.0), (100.0, 1.5), (2000.0, 0.05)]
+    ("load", "seconds"), [(0.5, 60.0), (2.0, 60.0), (3.0, 40.0), (100.0, 1.0), (2000.0, 0.05)]
 )
 def test_a_window_is_a_round_time_in_which_not_too_many_arrive(load: float, seconds: float) -> None:
     assert closeups._window(load) == pytest.approx(seconds)

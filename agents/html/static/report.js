@@ -20,7 +20,8 @@ function sort(head) {
   for (const other of table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", way);
   const value = row => {
-    const cell = row.cells[column], text = cell.dataset.value ?? cell.textContent;
+    const cell = row.cells[column];
+    const text = cell.dataset.value ?? cell.firstChild.data ?? cell.textContent;
     return text === "" || isNaN(text) ? text : Number(text);
   };
   const sign = way === "ascending" ? 1 : -1;

@@ -8,11 +8,14 @@ from unittest.mock import Mock
 
 import pytest
 
+from agents.across import Across
 from agents.evaluation import Evaluation, evaluate
+from agents.html import overview
 from agents.html.command import check_path
 from agents.html.section import Section, of_evaluations
 from agents.html.trade_off import outside
 from agents.registry import make_policy
+from agents.statistics import Interval
 from splitenv.files import OutputError
 from splitenv.scenario import Scenario, load_scenario
 from tests.agents.html.conftest import DECISIONS, write
@@ -193,3 +196,11 @@ def test_a_policy_without_gpu_time_is_ahead_of_one_that_takes_some(
     assert "100% less GPU time" in told.verdict[0]
     assert any("Next comes" in words and "100% less GPU time" in words for words in told.verdict)
     assert not any("Level" in words for words in told.verdict)
+
+
+def test_a_mean_over_scenarios_says_how_many_it_is_over() -> None:
+    few = Across("x", Interval(0, 0, 0), Interval(0.5, 0.4, 0.6), reached=1, of=1)
+    some = Across("x", Interval(0, 0, 0), Interval(0.5, 0.4, 0.6), reached=2, of=3)
+
+    assert overview._where(few) == "the one scenario where anybody gets there"
+    assert overview._where(some).startswith("the 3 scenarios where anybody gets there")
