@@ -91,7 +91,7 @@ def zero_shot_table(rows: list[ZeroShot], load: str) -> Table:
     )
     view.add_column("scenario", no_wrap=True)
     for label in labels:
-        view.add_column(label, justify="right")
+        view.add_column(label, justify="right", overflow="fold")
     for row, after in zip(rows, [*rows[1:], None], strict=True):
         cells = ["=" if label == row.rule else _signed(row.more.get(label)) for label in labels]
         last = after is not None and after.derives_from != row.derives_from
