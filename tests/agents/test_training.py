@@ -245,3 +245,24 @@ def test_sigterm_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     run = resume(folder)
     assert run.steps >= run.settings.rollout
     assert run.steps % run.settings.rollout == 0
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "dqn"])
+def test_other_algorithms_run_to_their_end_and_leave_their_best(
+    tmp_path: Path, scenario: Scenario, settings: PPOSettings, algorithm: Any
+) -> None:
+    run = start(tmp_path / "run", scenario, settings, algorithm=algorithm)
+    train(run, silent())
+
+    assert run.steps >= ROLLOUTS * settings.rollout
+    simulator = Simulator(scenario, 3)
+    policy = load_policy(tmp_path / "run")
+    policy.bind(Context(simulator.tables))
+    simulator.seed([1, 2, 3])
+    simulator.reset()
+    actions = policy.act(simulator.observation, simulator.mask)
+    assert simulator.mask[np.arange(3), actions].all()
+    with pytest.raises(RunError, match=f"can't be continued: it is a run of {algorithm}"):
+        resume(tmp_path / "run")
+    with pytest.raises(RunError, match="learns from nothing"):
+        start(tmp_path / "b", scenario, settings, algorithm=algorithm, rule="joint-greedy")
