@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -44,6 +41,7 @@ from agents.ppo import (
     training_env,
 )
 from agents.registry import make_policy
+from agents.signals import noted_signals
 from agents.vec_env import SplitVecEnv
 from splitenv.provenance import provenance, write_json
 from splitenv.scenario import Scenario
@@ -275,7 +273,7 @@ def train(run: Run, console: Console) -> None:
     table = ProgressTable(run.folder / PROGRESS, run.steps)
     logger = Logger(None, [logs, table])
     run.model.set_logger(logger)
-    with _signals() as received, _bar(console) as bar:
+    with noted_signals() as received, _bar(console) as bar:
         watch = _Watch(run, bar, logs, received)
         try:
             if run.rule is not None and run.settings.imitation and run.steps == 0:
@@ -392,23 +390,3 @@ def _bar(console: Console) -> Progress:
         speed_estimate_period=120.0,
         disable=not console.is_terminal,
     )
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of the first; the second acts as ever."""
-    received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
