@@ -12,6 +12,7 @@ from agents.learned import SB3Policy
 from agents.ppo import build_model, load_hyperparameters, training_env
 from agents.registry import PolicyError, make_policy
 from agents.suite import settings_of
+from agents.tuned_files import best_tuned
 from splitenv.context import Context
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
@@ -94,4 +95,6 @@ def test_every_shipped_bundle_is_whole_and_fits_its_scenario(name: str) -> None:
     scenario = load_scenario(name)
     shipped.bind(Context(build_tables(shipped.under(scenario))))
     assert shipped.aggressiveness == "knob"
-    assert shipped.dispatch(scenario).discipline == "deferred"
+    rule = best_tuned(name)
+    assert rule is not None
+    assert shipped.dispatch(scenario) == make_policy(rule).dispatch(scenario)
