@@ -91,13 +91,14 @@ def show(
     simulator = env.simulator
     rule.bind(Context(simulator.tables))
     choice = choice_of_action(env)
-    envs, features = env.num_envs, env.observation_space.shape[0]  # type: ignore[index]
+    first = env.reset()
+    envs, features = first.shape
     observations = np.empty((steps, envs, features), np.float32)
     masks = np.empty((steps, envs, len(env.choices)), np.bool_)
     choices = np.empty((steps, envs), np.int64)
     rewards = np.empty((steps, envs))
     ends = np.empty((steps, envs), np.bool_)
-    observations[0] = env.reset()
+    observations[0] = first
     for step in range(steps):
         masks[step] = env.action_masks()
         choices[step] = choice[rule.act(simulator.observation, simulator.mask)]

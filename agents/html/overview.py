@@ -18,7 +18,7 @@ from agents.html.svg import Picture, Scale, nice_step
 from agents.html.tables import breakable, key, table
 from agents.html.tables import cell as table_cell
 from agents.html.tones import style_of
-from agents.html.words import between, percent
+from agents.html.words import MISSING, between, percent
 from agents.judge import Cell
 from agents.statistics import Interval
 from agents.suite import Suite
@@ -201,7 +201,7 @@ def _across_table(loads: Loads, names: Mapping[str, str], target: float) -> str:
 
 
 def _share(figure: Interval) -> str:
-    words = f"{100 * figure.value:.1f}" if math.isfinite(figure.value) else "–"  # noqa: RUF001
+    words = f"{100 * figure.value:.1f}" if math.isfinite(figure.value) else MISSING
     return table_cell(words, figure.value, between(figure, 100, 1))
 
 
