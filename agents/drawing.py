@@ -31,6 +31,7 @@ COLOURS = {
 
 MARKERS = {
     "slack": "o",
+    "slack-drop": "8",
     "none": "o",
     "window": "s",
     "preferred": "D",
@@ -39,6 +40,7 @@ MARKERS = {
     "nexus": "v",
     "clockwork": "^",
     "symphony": "X",
+    "symphony-drop": "x",
     "control-limit": "P",
 }
 """The marker of each batching rule, in every plot."""

@@ -53,6 +53,7 @@ PLANNERS: dict[str, type[Policy]] = {"lookahead": Lookahead}
 BATCHINGS: dict[str, type[Batching]] = {
     "none": batching.Alone,
     "slack": batching.Slack,
+    "slack-drop": batching.SlackDrop,
     "window": batching.Window,
     "preferred": batching.Preferred,
     "fitted": batching.Fitted,
@@ -60,6 +61,7 @@ BATCHINGS: dict[str, type[Batching]] = {
     "nexus": batching.Nexus,
     "clockwork": batching.Clockwork,
     "symphony": batching.Symphony,
+    "symphony-drop": batching.SymphonyDrop,
     "control-limit": batching.ControlLimit,
 }
 """The batching rules, any of which goes with any rule that decides splits."""

@@ -228,6 +228,9 @@ class Dispatch(Frozen):
         what was predicted may turn out longer.
     target_s
         ``aimd``: how long a batch may take, s.
+    late
+        What becomes of a ready request that can no longer meet its deadline, under ``slack`` and
+        ``deferred``: it comes last, or is dropped.
     """
 
     discipline: Literal[
@@ -245,6 +248,7 @@ class Dispatch(Frozen):
     spare: Annotated[int, Field(ge=0, le=1)] = 0
     guard_s: Annotated[float, Field(ge=0)] = 0.0
     target_s: Annotated[float, Field(ge=0)] = 0.0
+    late: Literal["serve", "drop"] = "serve"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -263,6 +267,8 @@ class Dispatch(Frozen):
             raise ValueError(f"{self.discipline} has no guard_s, got {self.guard_s:g}")
         if self.target_s > 0 and self.discipline != "aimd":
             raise ValueError(f"{self.discipline} has no target_s, got {self.target_s:g}")
+        if self.late == "drop" and self.discipline not in ("slack", "deferred"):
+            raise ValueError(f"late: drop goes with slack or deferred, not {self.discipline}")
         if self.discipline == "aimd" and self.target_s == 0:
             raise ValueError("aimd needs target_s, how long a batch may take, above 0")
         return self

@@ -54,9 +54,6 @@ class Scenario(Frozen):
         ``batch``: members are fixed at launch. ``continuous``: they join and leave between units.
     dispatch
         The dispatch discipline.
-    late
-        What becomes of a ready request that can no longer meet its deadline, under ``slack`` and
-        ``deferred``.
     violation_price
         Cost of a violation, in all-cloud requests alone.
     decisions
@@ -79,7 +76,6 @@ class Scenario(Frozen):
     serving: Literal["batch", "continuous"] = "batch"
     dispatch: Dispatch = Dispatch()
     control_delay_ms: Annotated[float, Field(ge=0)] = 5.0
-    late: Literal["serve", "drop"] = "serve"
     violation_price: Annotated[float, Field(gt=0, le=1e6)] = 10.0
     decisions: Annotated[int, Field(ge=1)] = 2048
     queue: Annotated[int, Field(ge=1, le=65536)] = 500

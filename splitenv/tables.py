@@ -172,7 +172,7 @@ def build_tables(scenario: Scenario) -> Tables:
         fit_slope=fit_slope,
         fit_base=fit_base,
         target=dispatch.target_s,
-        drop_late=int(scenario.late == "drop" or dispatch.discipline == "edf-drop"),
+        drop_late=int(dispatch.late == "drop" or dispatch.discipline == "edf-drop"),
     )
 
 

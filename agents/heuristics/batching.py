@@ -8,6 +8,7 @@ count as the limit.
 ======================  ==========================================================================
 ``none``                every request alone, first come, first served
 ``slack``               ours: the ``slack`` discipline, with the holds that the split chooses
+``slack-drop``          ours: the same; a ready request that can no longer be in time is dropped
 ``window``              TensorFlow Serving's batch scheduler (Olston et al. 2017, section 4): a full
                         batch at once, else what there is when the first has waited
 ``preferred``           Triton's dynamic batcher (its model configuration's preferred batch sizes
@@ -24,6 +25,7 @@ count as the limit.
 ``symphony``            deferred batching (Chen et al., Symphony, arXiv 2308.07470): launch at the
                         latest moment at which everybody is still in time, with room for ``spare``
                         more members; ours: ``guard`` earlier, as what was predicted may last longer
+``symphony-drop``       ours: the same; a ready request that can no longer be in time is dropped
 ``control-limit``       Deb and Serfozo, *Optimal control of batch service queues*, Advances in
                         Applied Probability 5 (1973): an idle server with x waiting serves
                         min(x, Q) if x has reached a limit M, and else waits
@@ -31,7 +33,8 @@ count as the limit.
 
 Published control limits have no clock: the last requests of a quiet hour would wait for company
 for ever. ``control-limit`` lets nobody wait for longer than ``wait``; with M = 1 that is never
-reached. Holds that the split chooses count under ``slack`` and ``clockwork`` only.
+reached. Holds that the split chooses count under ``slack``, ``slack-drop`` and
+``clockwork`` only.
 """
 
 from __future__ import annotations
@@ -101,6 +104,16 @@ class Slack(Batching):
     def dispatch(self, scenario: Scenario) -> Dispatch:
         """The discipline that has no settings."""
         return _named(discipline="slack")
+
+
+class SlackDrop(Slack):
+    """The same; who can no longer be in time is dropped."""
+
+    name = "slack-drop"
+
+    def dispatch(self, scenario: Scenario) -> Dispatch:
+        """The discipline, but that nobody late is served."""
+        return _named(discipline="slack", late="drop")
 
 
 class Window(Batching):
@@ -227,6 +240,16 @@ class Symphony(Batching):
         return _named(
             discipline="deferred", spare=round(self.spare), guard_s=seconds(scenario, self.guard)
         )
+
+
+class SymphonyDrop(Symphony):
+    """The same; who can no longer be in time is dropped."""
+
+    name = "symphony-drop"
+
+    def dispatch(self, scenario: Scenario) -> Dispatch:
+        """Symphony's, but that nobody late is served."""
+        return super().dispatch(scenario).model_copy(update={"late": "drop"})
 
 
 class ControlLimit(Batching):

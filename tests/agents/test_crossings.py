@@ -16,6 +16,8 @@ from splitenv.accounting import DROPPED
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 
+DROPPING: dict[str, object] = {"dispatch.late": "drop"}
+
 
 def short(name: str = "sd-mobile", **overrides: object) -> Scenario:
     return load_scenario(name, {"decisions": 300, "load": 0.8, **overrides})
@@ -94,7 +96,7 @@ def test_shares_add_up_and_bytes_are_those_of_the_boundaries_crossed(name: str, 
 
 
 def test_what_is_dropped_on_arrival_sends_nothing_and_what_is_dropped_later_gets_nothing() -> None:
-    scenario = short(load=4.0, queue=16, late="drop", decisions=600)
+    scenario = short(load=4.0, queue=16, **DROPPING, decisions=600)
     simulator = played("all-cloud", scenario)
     record = counted(simulator)
     dropped = record["outcome"] == DROPPED
@@ -118,7 +120,7 @@ def test_kinds_of_boundaries_are_summed_over_tenants() -> None:
 
 
 def test_mean_latency_is_that_of_the_requests_that_were_answered() -> None:
-    scenario = short(load=4.0, late="drop", decisions=600)
+    scenario = short(load=4.0, **DROPPING, decisions=600)
     record = counted(played("all-cloud", scenario))
     answered = record[record["outcome"] != DROPPED]
 

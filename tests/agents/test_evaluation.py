@@ -97,7 +97,7 @@ def test_figures_equal_a_recount_from_the_records() -> None:
 
 
 def test_counted_sums_equal_the_simulators_own() -> None:
-    scenario = short(late="drop", load=2.4, decisions=400)
+    scenario = short(load=2.4, decisions=400, **{"dispatch.late": "drop"})
     simulator = records("all-cloud", scenario, 3)
     sums = run_episodes(make_policy("all-cloud"), scenario, 3).sums
     own = simulator.finished

@@ -67,6 +67,8 @@ def dispatches(draw: st.DrawFn, continuous: bool) -> dict[str, Any]:
         most = 4 if name == "preferred" else 1
         sizes = st.lists(st.integers(1, 100), max_size=most, unique=True)
         chosen["sizes"] = sorted(draw(sizes))
+    if name in ("slack", "deferred"):
+        chosen["late"] = draw(st.sampled_from(["serve", "drop"]))
     if name == "deferred":
         chosen["spare"] = draw(st.integers(0, 1))
         chosen["guard_s"] = draw(st.just(0.0) | powers(1e-6, 1e6))
@@ -96,7 +98,6 @@ def overrides(draw: st.DrawFn, name: str, files: dict[str, str]) -> dict[str, An
         "decisions": max(129, 2 * max(64, round(5 * max(deadlines.values()) * load)) + 1),
         "serving": "continuous" if continuous else "batch",
         "dispatch": draw(dispatches(continuous)),
-        "late": draw(st.sampled_from(["serve", "drop"])),
         "queue": draw(st.sampled_from([1, 2, 7, 65536])),
         "control_delay_ms": draw(st.just(0.0) | powers(1e-3, 1e5)),
         "violation_price": draw(powers(1e-6, 1e6)),

@@ -33,7 +33,7 @@ def world() -> Scenario:
     generations = [{"faster": 1.0, "share": 0.5}, {"faster": 2.0, "share": 0.5}]
     return load_scenario(
         "mixed-tenants",
-        {"decisions": 400, "queue": 9, "late": "drop", "clients.generations": generations},
+        {"decisions": 400, "queue": 9, "dispatch.late": "drop", "clients.generations": generations},
     )
 
 

@@ -33,7 +33,7 @@ def scenarios(draw):
             "decisions": DECISIONS,
             "pool.count": draw(st.integers(1, 4)),
             "pool.batch_limit": draw(st.sampled_from([None, 1, 3])),
-            "late": draw(st.sampled_from(["serve", "drop"])),
+            "dispatch.late": draw(st.sampled_from(["serve", "drop"])),
             "queue": draw(st.sampled_from([3, 64])),
         }
     )
@@ -125,7 +125,7 @@ def test_a_gpu_runs_one_batch_at_a_time_within_its_limit(scenario, seed):
 def test_late_requests_are_dropped_without_a_launch_of_their_own():
     # More late requests than a batch holds: they go in several lots, and none starts a GPU.
     scenario = load_scenario(
-        "sd-mobile", {"load": 5.0, "decisions": 600, "late": "drop", "pool.batch_limit": 2}
+        "sd-mobile", {"load": 5.0, "decisions": 600, "dispatch.late": "drop", "pool.batch_limit": 2}
     )
     record, sums, _, _ = run(scenario, action=51)
     assert (record["outcome"] == DROPPED).sum() > 100

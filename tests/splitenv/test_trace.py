@@ -20,7 +20,7 @@ EPISODES = {
     "overloaded, late ones dropped": (
         "sd-mobile",
         "latency-bound-batching",
-        {"load": 4.0, "late": "drop"},
+        {"load": 4.0, "dispatch.late": "drop"},
     ),
     "device first, held": ("regnet-camera-small", "joint-greedy", {}),
     "a queue of two": ("sd-mobile", "all-cloud", {"queue": 2, "load": 3.0}),

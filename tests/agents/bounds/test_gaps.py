@@ -100,7 +100,8 @@ def test_a_policy_is_compared_in_the_episodes_that_the_bound_covers(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "overrides", [{}, {"serving": "continuous"}, {"late": "drop"}, {"pool.beside": {"a10": 1}}]
+    "overrides",
+    [{}, {"serving": "continuous"}, {"dispatch.late": "drop"}, {"pool.beside": {"a10": 1}}],
 )
 def test_nobody_is_below_it_in_any_resample(tmp_path: Path, overrides: dict[str, object]) -> None:
     scenario = short(**overrides)

@@ -32,7 +32,7 @@ def test_observations_and_actions_are_equal(
 
 
 def test_it_hears_of_requests_that_were_dropped(tmp_path: Path) -> None:
-    crowded = load_scenario("sd-mobile", {"late": "drop", "load": 4.0})
+    crowded = load_scenario("sd-mobile", {"dispatch.late": "drop", "load": 4.0})
     export(make_policy("latency-bound"), crowded, tmp_path / "bundle")
     bundle = read_bundle(tmp_path / "bundle")
     records = simulate(bundle, 1, seed=0).records[0]
