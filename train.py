@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from agents.command_line import run_app, whole_number
-from agents.tuned_files import best_tuned
+from agents.tuned_files import starting_rule
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -40,7 +40,7 @@ def train(
         str | None,
         typer.Option(
             help="Rule to imitate first, and whose dispatch the policy runs under; none: neither.",
-            show_default="the best tuned one shipped for the scenario",
+            show_default="the best tuned one that drops the late",
         ),
     ] = None,
     target_attainment: Annotated[
@@ -117,7 +117,7 @@ def _rule(asked: str | None, scenario: str, algorithm: Algorithm | None) -> str 
     """Where training starts: as asked, else from the best rule that was tuned for the scenario."""
     if asked == "none" or (asked is None and algorithm not in (None, Algorithm.maskable_ppo)):
         return None
-    return asked or best_tuned(scenario)
+    return asked or starting_rule(scenario)
 
 
 def _check_agreement(

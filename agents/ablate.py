@@ -14,7 +14,7 @@ from rich.table import Table
 from agents.command_line import run_app, whole_number
 from agents.registry import PolicyError
 from agents.sweep import RECORDS
-from agents.tuned_files import best_tuned
+from agents.tuned_files import starting_rule
 from splitenv.files import write_files
 from splitenv.provenance import provenance, to_json
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
@@ -62,7 +62,7 @@ def run(
     world = load_scenario(scenario, parse_overrides(change or []))
     names = _names(variants, world)
     settings = load_hyperparameters(world.name)
-    rule = best_tuned(world.name)
+    rule = starting_rule(world.name)
     if rule is None:
         raise PolicyError(f"no tuned rule is shipped for {world.name}: nothing to start from")
     asked = Asked(world, steps, 0, settings, rule)

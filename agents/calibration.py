@@ -10,7 +10,6 @@ import numpy as np
 from agents.evaluation import play
 from agents.learned import CALIBRATION, load_policy
 from agents.monitor import HELD_OUT, outcome
-from agents.pressure import Preferences
 from agents.statistics import Floats
 from splitenv.provenance import write_json
 from splitenv.scenario import Scenario
@@ -30,8 +29,7 @@ def calibrate(folder: Path, scenario: Scenario) -> dict[str, Any]:
     preference that attains each (None where none does), and ``preference``, that of the scenario's
     own target, or the highest where it is never met.
     """
-    low, high = Preferences.RANGE
-    settings = np.geomspace(low, high, POINTS)
+    settings = np.geomspace(*load_policy(folder).limits, POINTS)
     simulator = Simulator(scenario, EPISODES)
     seeds = FIRST + np.arange(EPISODES)
     measured = []

@@ -126,7 +126,7 @@ def export(
         network = Graph(
             opset=OPSET,
             algorithm=str((training or {}).get("algorithm", "ppo")),
-            knob=knob_of_run(actor, training or {}),
+            knob=knob_of_run(policy, training or {}),
         )
     manifest = Manifest(
         name=policy.name,
@@ -214,16 +214,18 @@ def masked_logits(actor: torch.nn.Module, goldens: Goldens) -> Any:
     return np.where(goldens.masks, logits, np.float32(MASKED))
 
 
-def knob_of_run(actor: torch.nn.Module, training: dict[str, Any]) -> Knob | None:
+def knob_of_run(policy: Policy, training: dict[str, Any]) -> Knob | None:
     """Where the knob of a policy stands, and where its calibration meets which target."""
+    from agents.learned import SB3Policy
     from agents.pressure import knob_of
 
-    knobs = getattr(actor, "knobs", None)
-    if knobs is None or knobs.numel() == 0:
+    if not isinstance(policy, SB3Policy) or policy.graph.knobs.numel() == 0:
         return None
     measured = training.get("calibration", {}).get("targets", {})
-    targets = {name: at if at is None else knob_of(at) for name, at in measured.items()}
-    return Knob(value=float(knobs[0, 0]), targets=targets)
+    targets = {
+        name: at if at is None else knob_of(at, policy.limits) for name, at in measured.items()
+    }
+    return Knob(value=float(policy.graph.knobs[0, 0]), targets=targets)
 
 
 def actor_graph(actor: torch.nn.Module, width: int, actions: int) -> bytes:

@@ -15,7 +15,7 @@ from torch import nn
 from agents.network import SplitPolicy, Whole
 from agents.policy import Actions, Masks, Observations, Parameter, Policy
 from agents.ppo import BEST, CLASSES, UNREADABLE, Model, RunError, read_config
-from agents.pressure import Preferences, knob_of
+from agents.pressure import knob_of
 from agents.vec_env import choices_of
 from splitenv.context import Context
 from splitenv.files import write_bytes
@@ -43,6 +43,8 @@ class SB3Policy(Policy):
     preference
         Where its knob stands: the violation price that it minds, as a multiple of the scenario's;
         None if it has no knob.
+    limits
+        Between which that lies.
 
     Attributes
     ----------
@@ -60,15 +62,17 @@ class SB3Policy(Policy):
         dispatch: Dispatch,
         name: str = "ppo",
         preference: float | None = None,
+        limits: tuple[float, float] = (1.0, 1.0),
     ) -> None:
+        knobs = []
         if preference is not None:
-            low, high = Preferences.RANGE
             meaning = "price of a violation, as a multiple of the scenario's"
-            known = Parameter(1.0, low, high, meaning)
+            known = Parameter(1.0, *limits, meaning)
             # Class variables of other policies; a trained one has a knob or none.
             self.parameters = {"preference": known}  # type: ignore[misc]
             self.aggressiveness = "preference"  # type: ignore[misc]
             super().__init__(preference=preference)
+            knobs = [knob_of(preference, limits)]
         else:
             super().__init__()
         self.name = name
@@ -76,7 +80,8 @@ class SB3Policy(Policy):
         self.choices = choices_of(trained_on.tables, dispatch)
         self._trained_on = trained_on
         self._dispatch = dispatch
-        self._knobs = torch.tensor([] if preference is None else [knob_of(preference)])
+        self.limits = limits
+        self._knobs = torch.tensor(knobs)
 
     @classmethod
     def of(
@@ -93,19 +98,23 @@ class SB3Policy(Policy):
         """
         trained_on = Context(tables or build_tables(scenario))
         policy = model.policy
-        knob = None
         actor: nn.Module
         if isinstance(policy, SplitPolicy):
-            actor, knob = policy.actor, 1.0 if policy.layout.knobs else None
+            actor, limits = policy.actor, policy.layout.preferences
+            if limits is not None:
+                start = float(np.clip(1.0, *limits))
+                return cls(actor, trained_on, scenario.dispatch, name, start, limits)
         elif isinstance(policy, DQNPolicy):
             actor = policy.q_net.q_net
         else:
             actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
-        return cls(actor, trained_on, scenario.dispatch, name, knob)
+        return cls(actor, trained_on, scenario.dispatch, name)
 
     def at(self, preference: float) -> SB3Policy:
         """Turn the knob."""
-        return SB3Policy(self.actor, self._trained_on, self._dispatch, self.name, preference)
+        return SB3Policy(
+            self.actor, self._trained_on, self._dispatch, self.name, preference, self.limits
+        )
 
     def dispatch(self, scenario: Scenario) -> Dispatch:
         """The discipline of the training."""
@@ -145,7 +154,7 @@ def load_policy(path: str | Path, preference: float | None = None) -> SB3Policy:
     ----------
     preference
         Where to put its knob; if not given, where the run's calibration meets the scenario's
-        target, or 1 as long as there is none.
+        target, or at the scenario's violation price as long as there is none.
 
     Raises
     ------
@@ -171,7 +180,7 @@ def load_policy(path: str | Path, preference: float | None = None) -> SB3Policy:
     calibration = folder / CALIBRATION
     if preference is None and calibration.is_file():
         preference = json.loads(calibration.read_text(encoding="utf-8"))["preference"]
-    return policy.at(1.0 if preference is None else preference)
+    return policy if preference is None else policy.at(preference)
 
 
 def save_best(model: Model, folder: Path) -> None:

@@ -44,8 +44,11 @@ class Layout:
 
     Attributes
     ----------
-    features, knobs
-        Columns of an observation, and how many knobs follow them: 0 or 1.
+    features
+        Columns of an observation.
+    preferences
+        Lowest and highest violation price that the knob behind them stands for, as multiples of the
+        scenario's; None without a knob.
     placements
         The first so many columns are slacks, the next so many predicted GPU seconds.
     spread
@@ -57,14 +60,19 @@ class Layout:
     """
 
     features: int
-    knobs: int
+    preferences: tuple[float, float] | None
     placements: int
     spread: tuple[int, ...]
     column: tuple[int, ...]
     holds: int
 
     @classmethod
-    def of(cls, context: Context, choices: np.ndarray[Any, Any], knobs: int) -> Layout:
+    def of(
+        cls,
+        context: Context,
+        choices: np.ndarray[Any, Any],
+        preferences: tuple[float, float] | None,
+    ) -> Layout:
         """Lay out a scenario's observations and these of its actions."""
         names = [feature.name for feature in context.features]
         tables = context.tables
@@ -74,12 +82,17 @@ class Layout:
         holds = int(hold.max()) + 1
         return cls(
             features=len(names),
-            knobs=knobs,
+            preferences=preferences,
             placements=context.placements,
             spread=tuple(names.index(name) for name in SPREAD),
             column=tuple((placement * holds + hold).tolist()),
             holds=holds,
         )
+
+    @property
+    def knobs(self) -> int:
+        """How many columns follow an observation: 0 or 1."""
+        return 0 if self.preferences is None else 1
 
 
 class Scorer(nn.Module):

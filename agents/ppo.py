@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, DQN, PPO
 from torch import nn
@@ -51,6 +51,12 @@ class RunError(PolicyError):
     """A run that can't be started, continued or loaded; the message says why in one sentence."""
 
 
+def _ascending(limits: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < limits[0] < limits[1]:
+        raise ValueError(f"must go from above 0 to something higher, got {list(limits)}")
+    return limits
+
+
 class PPOSettings(Frozen):
     """What PPO is run with; ``agents/hyperparameters/default.yaml`` holds the values and why.
 
@@ -59,6 +65,9 @@ class PPOSettings(Frozen):
     least_load, most_load
         Loads of the training: from a share of the scenario's own to a share of the pool's capacity
         (:func:`agents.capacity.capacity`), log-uniform.
+    preferences
+        Lowest and highest violation price, as multiples of the scenario's, that a
+        preference-conditioned run draws from, log-uniform.
     environments, steps
         A rollout is so many environments times so many steps.
     minibatch, epochs
@@ -83,6 +92,7 @@ class PPOSettings(Frozen):
 
     least_load: Annotated[float, Field(gt=0, le=1)]
     most_load: Annotated[float, Field(gt=0)]
+    preferences: Annotated[tuple[float, float], AfterValidator(_ascending)]
     environments: _Count
     steps: _Count
     minibatch: _Count
@@ -158,7 +168,7 @@ def training_env(
     if target is not None:
         allowed = allowed_violations(simulator, target)
         constraint = Constraint(simulator, LoadBands(simulator), allowed)
-    drawn = Preferences(simulator, seed) if preferences else None
+    drawn = Preferences(simulator, seed, settings.preferences) if preferences else None
     return SplitVecEnv(simulator, scale, constraint=constraint, preferences=drawn)
 
 
@@ -185,8 +195,8 @@ def build_model(
     kind: Any = "MlpPolicy"
     network: dict[str, Any] = _plain_network(settings)
     if algorithm == "maskable-ppo":
-        knobs = 0 if env.preferences is None else 1
-        layout = Layout.of(Context(env.simulator.tables), env.choices, knobs)
+        limits = None if env.preferences is None else env.preferences.limits
+        layout = Layout.of(Context(env.simulator.tables), env.choices, limits)
         kind = policy
         network = {"layout": layout, "trunk": settings.layers, "width": settings.width}
     return (MaskablePPO if algorithm == "maskable-ppo" else PPO)(

@@ -200,12 +200,12 @@ class Preferences:
         Whose stakes are set.
     seed
         Draws are a function of it, the environment and the number of its episode.
+    limits
+        Lowest and highest violation price, as a multiple of the scenario's.
     """
 
-    RANGE = (0.25, 16.0)
-    """Lowest and highest violation price, as a multiple of the scenario's."""
-
-    def __init__(self, simulator: Simulator, seed: int) -> None:
+    def __init__(self, simulator: Simulator, seed: int, limits: tuple[float, float]) -> None:
+        self.limits = limits
         self._simulator = simulator
         self._seed = seed
         self.knob = np.zeros((simulator.envs, 1), np.float32)
@@ -213,12 +213,12 @@ class Preferences:
 
     def draw(self, rows: Array) -> None:
         """Draw for the episodes that have just begun in these rows."""
-        low, high = np.log(self.RANGE)
+        low, high = np.log(self.limits)
         episode = self._simulator.truth.world["episode"]
         for row in rows.tolist():
             drawn = np.random.default_rng([self._seed, row, int(episode[row])]).random()
             factor = float(np.exp(low + (high - low) * drawn))
-            self.knob[row] = knob_of(factor)
+            self.knob[row] = knob_of(factor, self.limits)
             self._simulator.truth.stake["premium"][row] = factor
 
     def weigh(self, reward: Array) -> Array:
@@ -227,9 +227,9 @@ class Preferences:
         return np.asarray(reward / (1.0 + self._price * premium))
 
 
-def knob_of(preference: float) -> float:
+def knob_of(preference: float, limits: tuple[float, float]) -> float:
     """What the policy is shown of a violation price, as a multiple of the scenario's: [-1, 1]."""
-    low, high = Preferences.RANGE
+    low, high = limits
     return float(2.0 * np.log(preference / low) / np.log(high / low) - 1.0)
 
 

@@ -48,7 +48,7 @@ def _trained(name: str, seed: int, steps: int, runs: Path, console: Console) -> 
     from agents import training
     from agents.learned import CALIBRATION
     from agents.ppo import CONFIG
-    from agents.tuned_files import best_tuned
+    from agents.tuned_files import starting_rule
 
     folder = runs / f"{name}-{seed}"
     if not (folder / CALIBRATION).is_file():
@@ -60,7 +60,7 @@ def _trained(name: str, seed: int, steps: int, runs: Path, console: Console) -> 
                 load_scenario(name),
                 steps=steps,
                 seed=seed,
-                rule=best_tuned(name),
+                rule=starting_rule(name),
                 preference_conditioned=True,
             )
         training.train(run, console)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from agents.command_line import run_app, whole_number
 from agents.registry import PolicyError
-from agents.tuned_files import best_tuned
+from agents.tuned_files import starting_rule
 from splitenv.files import write_files
 from splitenv.provenance import provenance, to_json
 from splitenv.scenario import load_scenario, parse_overrides
@@ -73,7 +73,7 @@ def run(
     from agents.studies import Asked, processes, progress_bar
 
     world = load_scenario(scenario, parse_overrides(change or []))
-    asked = Asked(world, steps, seed, load_hyperparameters(world.name), best_tuned(world.name))
+    asked = Asked(world, steps, seed, load_hyperparameters(world.name), starting_rule(world.name))
     question = Question(asked, trials)
     with processes(workers or cores()) as work, progress_bar(world.name, trials) as advance:
         found = search(question, journals / world.name, work, advance)

@@ -175,12 +175,13 @@ def world_digest(scenario: Scenario) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def best_tuned(scenario: str) -> str | None:
-    """Spec of the shipped rule that costs least at a scenario's target, or comes closest to it.
+def starting_rule(scenario: str) -> str | None:
+    """Spec of the shipped rule that learning starts from, under whose dispatch it then runs.
 
-    None if none was tuned for it.
+    Of those that drop the late, which is what overload asks for, the one that costs least at the
+    scenario's target, or comes closest to it. None if none was tuned for it.
     """
-    files = sorted((FOLDER / scenario).glob("*.yaml"))
+    files = sorted((FOLDER / scenario).glob("*-drop.yaml"))
     if not files:
         return None
     read = {path.stem: read_tuned(path) for path in files}

@@ -25,7 +25,7 @@ from torch.nn import functional
 from agents.network import SplitPolicy
 from agents.ppo import PPOSettings, build_model, load_hyperparameters, training_env
 from agents.registry import make_policy
-from agents.tuned_files import best_tuned
+from agents.tuned_files import starting_rule
 from agents.vec_env import SplitVecEnv
 from benchmarks.history import keep, output_options
 from splitenv.scenario import Scenario, load_scenario
@@ -151,7 +151,7 @@ def main() -> None:
     output_options(parser)
     options = parser.parse_args()
     scenario = load_scenario(options.scenario)
-    rule = best_tuned(scenario.name)
+    rule = starting_rule(scenario.name)
     if rule is not None:
         scenario = make_policy(rule).under(scenario)
     settings = load_hyperparameters(scenario.name)

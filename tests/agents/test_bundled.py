@@ -12,7 +12,7 @@ from agents.learned import SB3Policy
 from agents.ppo import build_model, load_hyperparameters, training_env
 from agents.registry import PolicyError, make_policy
 from agents.suite import settings_of
-from agents.tuned_files import best_tuned
+from agents.tuned_files import starting_rule
 from splitenv.context import Context
 from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
@@ -95,6 +95,6 @@ def test_every_shipped_bundle_is_whole_and_fits_its_scenario(name: str) -> None:
     scenario = load_scenario(name)
     shipped.bind(Context(build_tables(shipped.under(scenario))))
     assert shipped.aggressiveness == "knob"
-    rule = best_tuned(name)
+    rule = starting_rule(name)
     assert rule is not None
     assert shipped.dispatch(scenario) == make_policy(rule).dispatch(scenario)

@@ -189,7 +189,7 @@ def test_a_bundle_of_a_policy_with_a_knob_is_set_by_its_calibration(tmp_path: Pa
     assert knob is not None
     assert (knob.value, knob.targets) == (
         -1.0,
-        {"0.95": pytest.approx(knob_of(0.5)), "0.99": 1.0, "0.999": None},
+        {"0.95": pytest.approx(knob_of(0.5, settings.preferences)), "0.99": 1.0, "0.999": None},
     )
     seen, masks = bundle.goldens.observations, bundle.goldens.masks
     assert np.array_equal(bundle.policy().act(seen, masks), policy.act(seen, masks))

@@ -11,7 +11,6 @@ from agents.learned import SB3Policy
 from agents.network import MASKED, Layout, SplitPolicy, Whole
 from agents.policy import Policy
 from agents.ppo import PPOSettings, build_model, load_hyperparameters, training_env
-from agents.pressure import Preferences
 from agents.registry import make_policy
 from agents.vec_env import SplitVecEnv
 from splitenv.context import Context
@@ -136,7 +135,7 @@ def test_the_knob_moves_what_is_decided(scenario: Scenario, settings: PPOSetting
     assert policy.aggressiveness == "preference"
     env.reset()
     acted = []
-    for preference in Preferences.RANGE:
+    for preference in settings.preferences:
         turned = policy.at(preference)
         turned.bind(Context(env.simulator.tables))
         acted.append(turned.act(env.simulator.observation, env.simulator.mask))

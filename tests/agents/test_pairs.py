@@ -83,7 +83,7 @@ def test_a_pair_outlives_a_journey_to_another_process() -> None:
     ("spec", "message"),
     [
         ("latency-bound+symphoni", "unknown batching rule 'symphoni'; did you mean 'symphony'?"),
-        ("latency-bound+zzz", "unknown batching rule 'zzz'; accepted: none, slack, window,"),
+        ("latency-bound+zzz", "unknown batching rule 'zzz'; accepted: none, slack, slack-drop,"),
         ("latency-bond+symphony", "unknown policy 'latency-bond'; did you mean 'latency-bound'?"),
         ("latency-bound+", "unknown batching rule ''; accepted: none"),
         ("symphony", "unknown policy 'symphony'; accepted: all-cloud"),
@@ -113,6 +113,11 @@ def test_a_pair_that_cannot_be_made_is_one_sentence(spec: str, message: str) -> 
         (
             "aimd:target=0.5,wait=0.25",
             Dispatch(discipline="aimd", target_s=3.0, window_s=1.5),
+        ),
+        ("slack-drop", Dispatch(discipline="slack", late="drop")),
+        (
+            "symphony-drop:spare=1,guard=0.25",
+            Dispatch(discipline="deferred", spare=1, guard_s=1.5, late="drop"),
         ),
         ("nexus:size=12", Dispatch(discipline="window-drop", sizes=(12,))),
         ("clockwork", Dispatch(discipline="edf-drop")),

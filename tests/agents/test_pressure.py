@@ -21,6 +21,7 @@ from splitenv.scenario import Scenario, load_scenario
 from splitenv.simulator import Simulator
 
 ENVS = 12
+LIMITS = (0.25, 16.0)
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +153,14 @@ def test_what_cannot_be_had_is_not_asked_for(scenario: Scenario) -> None:
 
 def test_preferences_are_drawn_anew_for_every_episode_and_shown(scenario: Scenario) -> None:
     simulator = build(scenario)
-    preferences = Preferences(simulator, seed=5)
+    preferences = Preferences(simulator, 5, LIMITS)
     env = SplitVecEnv(simulator, preferences=preferences)
     first = env.reset()
     premium = simulator.truth.stake["premium"].copy()
-    low, high = Preferences.RANGE
+    low, high = LIMITS
     assert ((premium >= low) & (premium <= high)).all()
     assert len(np.unique(premium[:, 0])) == ENVS
-    expected = [knob_of(value) for value in premium[:, 0]]
+    expected = [knob_of(value, LIMITS) for value in premium[:, 0]]
     np.testing.assert_allclose(first[:, -1], expected, atol=1e-6)
     for _ in range(131):
         observation, _, ended, infos = env.step(np.zeros(ENVS, int))
@@ -168,14 +169,14 @@ def test_preferences_are_drawn_anew_for_every_episode_and_shown(scenario: Scenar
         assert infos[row]["terminal_observation"][-1] == first[row, -1]
     assert (observation[:, -1] != first[:, -1]).all()
 
-    again = SplitVecEnv(build(scenario), preferences=Preferences(simulator, seed=5))
+    again = SplitVecEnv(build(scenario), preferences=Preferences(simulator, 5, LIMITS))
     again.simulator.reset()
-    assert (knob_of(low), knob_of(high)) == (-1.0, 1.0)
+    assert (knob_of(low, LIMITS), knob_of(high, LIMITS)) == (-1.0, 1.0)
 
 
 def test_rewards_are_divided_by_one_plus_lambda(scenario: Scenario) -> None:
     simulator = build(scenario)
-    env = SplitVecEnv(simulator, preferences=Preferences(simulator, seed=5))
+    env = SplitVecEnv(simulator, preferences=Preferences(simulator, 5, LIMITS))
     env.reset()
     price = simulator.tables.violation_price
     for _ in range(20):
