@@ -8,6 +8,8 @@ suite. Against the rule that is best *there*:
 - the share of the room between rule and bound that is closed;
 - violations at the policies' own setting against the fewest of any rule, at any of its settings,
   that takes no more GPU cost; against the fewest of all where every rule takes more.
+
+And over all cells, each weighing the same: cost at own settings against the best single rule.
 """
 
 from __future__ import annotations
@@ -83,6 +85,27 @@ class Verdict:
     episodes: int
 
 
+@dataclass(frozen=True)
+class Overall:
+    """Learned policies over all cells, against the one rule that is best over them.
+
+    Attributes
+    ----------
+    rule
+        Of those that play every cell, tuned for each scenario, the one whose cost over all-cloud's
+        is least in the mean over cells.
+    cost
+        That mean of the learned policies', seeds averaged, over the rule's, minus 1; all at their
+        own settings.
+    cells
+        How many, each with the same weight.
+    """
+
+    rule: str
+    cost: Interval
+    cells: int
+
+
 @app.command(epilog="Example: python -m agents.results --runs runs --out docs")
 def run(
     suite: Annotated[str, typer.Option(help="Suite whose scenarios and loads are played.")] = SUITE,
@@ -111,8 +134,9 @@ def run(
     names = scenario or list(asked.scenarios)
     files: dict[Path, bytes] = {}
     verdicts: list[Verdict] = []
+    judged: list[tuple[Cell, list[str]]] = []
     if readme is not None:
-        _renewed(readme, [])  # whether that can be done, before time is spent
+        _renewed(readme, "")  # whether that can be done, before time is spent
     for name in names:
         learned = _policies(name, runs)
         if not learned:
@@ -134,13 +158,22 @@ def run(
         if out is not None:
             files[out / f"{name}.json"] = whole.encode()
         verdicts += [verdict(cell, one, learned) for cell in cells]
+        judged += [(cell, learned) for cell in cells]
+    if not judged:
+        raise PolicyError(f"no learned policy for any of {', '.join(names)}")
+    together = overall(judged)
     terminal = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     terminal.print(table(verdicts))
+    terminal.print(said(together), highlight=False)
     if out is not None:
-        plain = {"verdicts": [as_dict(each) for each in verdicts], "provenance": provenance()}
+        plain = {
+            "verdicts": [as_dict(each) for each in verdicts],
+            "overall": vars(together) | {"cost": vars(together.cost)},
+            "provenance": provenance(),
+        }
         files[out / "results.json"] = to_json(plain).encode()
     if readme is not None:
-        files[readme] = _renewed(readme, verdicts)
+        files[readme] = _renewed(readme, f"{markdown(verdicts)}\n{said(together)}\n")
     write_files(files)
     for path in files:
         print(f"wrote {path}", file=sys.stderr)
@@ -229,6 +262,30 @@ def _violations(mine: Standing, rules: list[Standing]) -> Floats:
         return np.asarray(_own(mine, mine.curve.violations) / theirs, np.float64)
 
 
+def overall(judged: list[tuple[Cell, list[str]]]) -> Overall:
+    """Put cells together, each with the labels of its learned policies."""
+    ours = []
+    rules: dict[str, list[Floats]] = {}
+    for cell, learned in judged:
+        costs = {each.label: 1.0 - each.cost_savings for each in cell.standings}
+        ours.append(_mean([costs[label] for label in learned]))
+        for each in cell.standings:
+            if each.label not in learned and not each.learned:
+                rules.setdefault(each.label, []).append(costs[each.label])
+    means = {name: _mean(rows) for name, rows in rules.items() if len(rows) == len(judged)}
+    best = min(means, key=lambda name: float(means[name][0]))
+    fewest = min(cell.episodes for cell, _ in judged)
+    return Overall(best, interval(_mean(ours) / means[best] - 1.0, fewest), len(judged))
+
+
+def said(found: Overall) -> str:
+    """The same as a sentence."""
+    return (
+        f"Over {found.cells} cells with equal weights, a request costs {_percent(found.cost)}% "
+        f"beside the best single rule, {found.rule}."
+    )
+
+
 def _own(standing: Standing, values: Floats) -> Floats:
     """Of a policy's settings its own one: the one whose figures it states."""
     wanted = standing.figures["attainment"].value
@@ -311,14 +368,14 @@ def markdown(verdicts: list[Verdict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _renewed(page: Path, verdicts: list[Verdict]) -> bytes:
-    """A page with the table between the two marks replaced."""
+def _renewed(page: Path, results: str) -> bytes:
+    """A page with what stands between the two marks replaced."""
     try:
         before, rest = page.read_text(encoding="utf-8").split(OPEN)
         after = rest.split(CLOSE)[1]
     except (OSError, ValueError, IndexError) as error:
         raise PolicyError(f"{page} has no place for a table: {OPEN} ... {CLOSE}") from error
-    return f"{before}{OPEN}\n{markdown(verdicts)}{CLOSE}{after}".encode()
+    return f"{before}{OPEN}\n{results}{CLOSE}{after}".encode()
 
 
 def _worst(of: Verdict) -> str:

@@ -8,7 +8,7 @@ import pytest
 from agents.items import Cache
 from agents.judge import Cell, play_all, points_of
 from agents.registry import PolicyError
-from agents.results import CLOSE, OPEN, _renewed, as_dict, markdown, table, verdict
+from agents.results import CLOSE, OPEN, _renewed, as_dict, markdown, overall, said, table, verdict
 from agents.runner import Runner
 from agents.suite import Load, Suite
 
@@ -73,6 +73,17 @@ def test_verdicts_are_plain_data_and_a_row_each(cells: list[Cell], suite: Suite)
     assert np.isnan(verdicts[0].closed)  # no bound was asked for
 
 
+def test_over_all_cells_each_weighs_the_same(cells: list[Cell]) -> None:
+    found = overall([(cell, [LEARNED]) for cell in cells])
+    costs = {}
+    for each in cells[0].standings:
+        twins = [next(s for s in cell.standings if s.label == each.label) for cell in cells]
+        costs[each.label] = np.mean([1.0 - twin.cost_savings[0] for twin in twins])
+    assert (found.rule, found.cells) == ("joint-greedy", 2)
+    assert found.cost.value == pytest.approx(costs[LEARNED] / costs["joint-greedy"] - 1.0)
+    assert said(found).startswith("Over 2 cells with equal weights")
+
+
 def test_the_readmes_table_is_renewed_and_nothing_else(
     cells: list[Cell], suite: Suite, tmp_path: Path
 ) -> None:
@@ -80,9 +91,10 @@ def test_the_readmes_table_is_renewed_and_nothing_else(
     verdicts = [verdict(cell, rules, [LEARNED]) for cell in cells]
     page = tmp_path / "page.md"
     page.write_text(f"before\n{OPEN}\nold\n{CLOSE}\nafter\n")
-    new = _renewed(page, verdicts).decode()
-    assert new == f"before\n{OPEN}\n{markdown(verdicts)}{CLOSE}\nafter\n"
+    table_of = markdown(verdicts)
+    new = _renewed(page, table_of).decode()
+    assert new == f"before\n{OPEN}\n{table_of}{CLOSE}\nafter\n"
     assert "| `sd-mobile` | half | joint-greedy | 95.0% |" in new
     page.write_text("nothing here")
     with pytest.raises(PolicyError, match="has no place for a table"):
-        _renewed(page, verdicts)
+        _renewed(page, table_of)
