@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.mixed_env import MixedVecEnv
 from agents.ppo import UNREADABLE, Model, RunError
 from agents.vec_env import SplitVecEnv
 from splitenv.files import write_bytes
@@ -89,7 +90,7 @@ def restore(model: Model, path: Path) -> dict[str, Any]:
 
 def _restore(model: Model, arrays: dict[str, Array], state: dict[str, Any]) -> None:
     env = model.env
-    assert isinstance(env, SplitVecEnv)
+    assert isinstance(env, MixedVecEnv)
     for name, array in _live_arrays(model):
         if arrays[name].dtype != array.dtype or arrays[name].shape != array.shape:
             raise ValueError(name)
@@ -118,7 +119,13 @@ def _restore(model: Model, arrays: dict[str, Array], state: dict[str, Any]) -> N
 def _live_arrays(model: Model) -> Iterator[tuple[str, Array]]:
     """Arrays of the environments that a checkpoint carries and a restore fills."""
     env = model.env
-    assert isinstance(env, SplitVecEnv)
+    assert isinstance(env, MixedVecEnv)
+    for place, part in enumerate(env.parts):
+        for name, array in _arrays_of(part):
+            yield f"{place}/{name}", array
+
+
+def _arrays_of(env: SplitVecEnv) -> Iterator[tuple[str, Array]]:
     assert env.scale is not None
     simulator = env.simulator
     for group in (simulator.belief, simulator.truth, simulator.out):

@@ -63,37 +63,40 @@ def envelope_of(
         What is recorded of its training.
     """
     worlds = worlds_of_training(scenario, training)
-    return fit(training_sample(policy, worlds, context), context)
+    sample = training_sample(policy, worlds)
+    policy.bind(context)
+    return fit(sample, context)
 
 
-def worlds_of_training(scenario: Scenario, training: Mapping[str, Any]) -> Scenario:
-    """The scenario with the loads that a run was trained under, as its record says."""
+def worlds_of_training(scenario: Scenario, training: Mapping[str, Any]) -> list[Scenario]:
+    """The scenario under the loads, and with the GPUs, that a run's record says; its own first."""
     if "settings" not in training:
-        return scenario
+        return [scenario]
     # Not at the top: it needs torch.
-    from agents.ppo import PPOSettings, training_scenario
+    from agents.ppo import PPOSettings, training_worlds
 
-    return training_scenario(scenario, PPOSettings.model_validate(training["settings"]))
+    return training_worlds(scenario, PPOSettings.model_validate(training["settings"]))
 
 
 def training_sample(
-    policy: Policy, scenario: Scenario, context: Context, seed: int = _FIRST_SEED
+    policy: Policy, scenarios: Sequence[Scenario], seed: int = _FIRST_SEED
 ) -> Observations:
     """Play a policy in the worlds that its training draws, and keep observations, (N, F).
 
     A policy with a knob plays a third of them at each of its ends, and a third where it stands.
     """
     kept = []
-    for settled in _along_the_knob(policy):
-        settled.bind(context)
-        simulator = Simulator(scenario, WORLDS // 3, randomise=True)
-        simulator.seed(range(seed, seed + simulator.envs))
-        simulator.reset()
-        seed += simulator.envs
-        for step in range(STEPS):
-            if step % APART == 0:
-                kept.append(simulator.observation.copy())
-            simulator.step(settled.act(simulator.observation, simulator.mask))
+    for scenario in scenarios:
+        for settled in _along_the_knob(policy):
+            simulator = Simulator(scenario, WORLDS // (3 * len(scenarios)), randomise=True)
+            settled.bind(Context(simulator.tables))
+            simulator.seed(range(seed, seed + simulator.envs))
+            simulator.reset()
+            seed += simulator.envs
+            for step in range(STEPS):
+                if step % APART == 0:
+                    kept.append(simulator.observation.copy())
+                simulator.step(settled.act(simulator.observation, simulator.mask))
     return np.concatenate(kept)
 
 
@@ -283,10 +286,10 @@ def _watch_all(bundle: Bundle, options: argparse.Namespace) -> list[Seen]:
             for name in options.scenario
         ]
     own = Scenario.model_validate(bundle.manifest.scenario.content).with_overrides(overrides)
-    worlds = worlds_of_training(own, bundle.manifest.training)
+    world, *_ = worlds_of_training(own, bundle.manifest.training)
     others = [load_scenario(name, overrides) for name in _of(bundle)]
     return [
-        watch(bundle, worlds, options.episodes, randomise=True),
+        watch(bundle, world, options.episodes, randomise=True),
         *(watch(bundle, each, options.episodes) for each in (own, *others)),
     ]
 

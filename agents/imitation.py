@@ -9,7 +9,7 @@ giving a hopeless request up (docs/learning.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from agents.mixed_env import MixedVecEnv
 from agents.network import SplitPolicy
 from agents.policy import Policy
 from agents.vec_env import SplitVecEnv
@@ -73,9 +74,14 @@ def imitate(
         ``explained_variance``: of their returns, by the critic.
     """
     env = model.env
-    assert isinstance(env, SplitVecEnv)
+    assert isinstance(env, MixedVecEnv)
     steps = max(-(-decisions // env.num_envs), 3 * SETTLE)
-    shown = show(env, rule, steps, model.gamma, lambda done: progress(0.3 * done))
+    shown = together(
+        [
+            show(part, rule, steps, model.gamma, lambda done: progress(0.3 * done))
+            for part in env.parts
+        ]
+    )
     policy = model.policy
     assert isinstance(policy, SplitPolicy)
     learned = _learn(policy, shown, lambda done: progress(0.3 + 0.7 * done))
@@ -112,6 +118,13 @@ def show(
         masks.reshape(steps * envs, -1),
         choices.ravel(),
         _returns(rewards, ends, discount).ravel(),
+    )
+
+
+def together(parts: list[Shown]) -> Shown:
+    """What was shown in several environments as one."""
+    return Shown(
+        *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Shown))
     )
 
 

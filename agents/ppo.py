@@ -16,9 +16,11 @@ from stable_baselines3 import A2C, DQN, PPO
 from torch import nn
 
 from agents.capacity import capacity
+from agents.mixed_env import MixedVecEnv
 from agents.network import Layout, SplitPolicy
 from agents.pressure import Constraint, LoadBands, Preferences, RewardScale, allowed_violations
 from agents.registry import PolicyError
+from agents.suite import Load, with_load
 from agents.vec_env import SplitVecEnv
 from splitenv.context import Context
 from splitenv.profiles.figures import Frozen, describe_validation
@@ -45,6 +47,7 @@ UNREADABLE = (
 )  # fmt: skip
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Factor = Annotated[float, Field(gt=0)]
 
 
 class RunError(PolicyError):
@@ -65,6 +68,9 @@ class PPOSettings(Frozen):
     least_load, most_load
         Loads of the training: from a share of the scenario's own to a share of the pool's capacity
         (:func:`agents.capacity.capacity`), log-uniform.
+    other_gpus
+        Half of the environments have other GPUs than the scenario's, to learn what GPUs differ in:
+        (faster, company) of each, see :class:`splitenv.parts.Pool`.
     preferences
         Lowest and highest violation price, as multiples of the scenario's, that a
         preference-conditioned run draws from, log-uniform.
@@ -92,6 +98,7 @@ class PPOSettings(Frozen):
 
     least_load: Annotated[float, Field(gt=0, le=1)]
     most_load: Annotated[float, Field(gt=0)]
+    other_gpus: tuple[tuple[_Factor, _Factor], ...]
     preferences: Annotated[tuple[float, float], AfterValidator(_ascending)]
     environments: _Count
     steps: _Count
@@ -138,10 +145,19 @@ class Falling:
         return self.start * max(remaining, 0.0)
 
 
-def training_scenario(scenario: Scenario, settings: PPOSettings) -> Scenario:
-    """The scenario with the loads of the training: from a share of its own to beyond capacity."""
-    low, high = settings.least_load, settings.most_load * capacity(scenario) / scenario.load
-    return scenario.with_overrides({"randomise.load": [low, max(high, 1.0)]})
+def training_worlds(scenario: Scenario, settings: PPOSettings) -> list[Scenario]:
+    """The scenario under the loads of the training, then with each of the other GPUs.
+
+    Loads go from a share of the scenario's own to beyond capacity; with other GPUs, they are the
+    same shares of what the pool can serve.
+    """
+    can = capacity(scenario)
+    low, high = settings.least_load, settings.most_load * can / scenario.load
+    worlds = [scenario.with_overrides({"randomise.load": [low, max(high, 1.0)]})]
+    for faster, company in settings.other_gpus:
+        other = worlds[0].with_overrides({"pool.faster": faster, "pool.company": company})
+        worlds.append(with_load(other, Load(nominal=capacity(other) / can)))
+    return worlds
 
 
 def training_env(
@@ -151,8 +167,9 @@ def training_env(
     *,
     target: float | None = None,
     preferences: bool = False,
-) -> SplitVecEnv:
-    """Make the environments of a run, rewards scaled.
+    kind: type[SplitVecEnv] = SplitVecEnv,
+) -> MixedVecEnv:
+    """Make the environments of a run, rewards scaled: half of them with the scenario's own GPUs.
 
     Parameters
     ----------
@@ -160,21 +177,35 @@ def training_env(
         Attainment to hold in every band of load and tier; None leaves the violation price as it is.
     preferences
         Draw that price for every episode, and show it.
+    kind
+        Of the environments of one world.
     """
-    world = training_scenario(scenario, settings)
-    simulator = Simulator(world, settings.environments, randomise=True, stagger=True)
-    scale = RewardScale(simulator.envs, settings.discount)
-    constraint = None
-    if target is not None:
-        allowed = allowed_violations(simulator, target)
-        constraint = Constraint(simulator, LoadBands(simulator), allowed)
-    drawn = Preferences(simulator, seed, settings.preferences) if preferences else None
-    return SplitVecEnv(simulator, scale, constraint=constraint, preferences=drawn)
+    parts = []
+    worlds = training_worlds(scenario, settings)
+    for place, (world, envs) in enumerate(zip(worlds, _shares(settings), strict=True)):
+        if envs == 0:
+            continue
+        simulator = Simulator(world, envs, randomise=True, stagger=True)
+        scale = RewardScale(envs, settings.discount)
+        constraint = None
+        if target is not None:
+            allowed = allowed_violations(simulator, target)
+            constraint = Constraint(simulator, LoadBands(simulator), allowed)
+        drawn = Preferences(simulator, (seed, place), settings.preferences) if preferences else None
+        parts.append(kind(simulator, scale, constraint=constraint, preferences=drawn))
+    return MixedVecEnv(parts)
+
+
+def _shares(settings: PPOSettings) -> list[int]:
+    """How many environments have the scenario's own GPUs, and each of the others."""
+    others = len(settings.other_gpus)
+    each = settings.environments // (2 * others) if others else 0
+    return [settings.environments - others * each, *[each] * others]
 
 
 def build_model(
     algorithm: Algorithm,
-    env: SplitVecEnv,
+    env: MixedVecEnv,
     settings: PPOSettings,
     seed: int,
     policy: type[SplitPolicy] = SplitPolicy,
@@ -195,8 +226,9 @@ def build_model(
     kind: Any = "MlpPolicy"
     network: dict[str, Any] = _plain_network(settings)
     if algorithm == "maskable-ppo":
-        limits = None if env.preferences is None else env.preferences.limits
-        layout = Layout.of(Context(env.simulator.tables), env.choices, limits)
+        own = env.parts[0]
+        limits = None if own.preferences is None else own.preferences.limits
+        layout = Layout.of(Context(own.simulator.tables), own.choices, limits)
         kind = policy
         network = {"layout": layout, "trunk": settings.layers, "width": settings.width}
     return (MaskablePPO if algorithm == "maskable-ppo" else PPO)(
@@ -221,7 +253,7 @@ def _plain_network(settings: PPOSettings) -> dict[str, Any]:
 
 
 def _other(
-    algorithm: Algorithm, env: SplitVecEnv, settings: PPOSettings, common: dict[str, Any]
+    algorithm: Algorithm, env: MixedVecEnv, settings: PPOSettings, common: dict[str, Any]
 ) -> Model:
     """A2C or DQN, thinly: their own defaults but for what many environments at once ask for."""
     if algorithm == "a2c":

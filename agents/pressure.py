@@ -204,7 +204,9 @@ class Preferences:
         Lowest and highest violation price, as a multiple of the scenario's.
     """
 
-    def __init__(self, simulator: Simulator, seed: int, limits: tuple[float, float]) -> None:
+    def __init__(
+        self, simulator: Simulator, seed: tuple[int, ...], limits: tuple[float, float]
+    ) -> None:
         self.limits = limits
         self._simulator = simulator
         self._seed = seed
@@ -216,7 +218,7 @@ class Preferences:
         low, high = np.log(self.limits)
         episode = self._simulator.truth.world["episode"]
         for row in rows.tolist():
-            drawn = np.random.default_rng([self._seed, row, int(episode[row])]).random()
+            drawn = np.random.default_rng([*self._seed, row, int(episode[row])]).random()
             factor = float(np.exp(low + (high - low) * drawn))
             self.knob[row] = knob_of(factor, self.limits)
             self._simulator.truth.stake["premium"][row] = factor

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -17,6 +17,7 @@ from agents.calibration import calibrate
 from agents.checkpoint import checkpoint, restore
 from agents.imitation import imitate
 from agents.learned import SB3Policy, save_best
+from agents.mixed_env import MixedVecEnv
 from agents.monitor import (
     HELD_OUT,
     LOADS,
@@ -91,6 +92,8 @@ class Run:
         Of this run so far, oldest first.
     """
 
+    environment: ClassVar[type[SplitVecEnv]] = SplitVecEnv
+
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder = folder
         self.config = config
@@ -101,7 +104,7 @@ class Run:
         self.model = self.make_model()
         self.evaluations: list[dict[str, Any]] = []
 
-    def make_env(self) -> SplitVecEnv:
+    def make_env(self) -> MixedVecEnv:
         """Make the training environments."""
         return training_env(
             self.scenario,
@@ -109,6 +112,7 @@ class Run:
             self.config["seed"],
             target=self.config["target_attainment"],
             preferences=self.config["preference_conditioned"],
+            kind=self.environment,
         )
 
     def make_model(self) -> Model:
@@ -364,11 +368,11 @@ class _Watch(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        constraint = self.run.env.constraint
-        if constraint is not None:
-            constraint.update()
-            for name, value in constraint.figures().items():
-                self.logger.record(name, value)
+        for place, part in enumerate(self.run.env.parts):
+            if part.constraint is not None:
+                part.constraint.update()
+                for name, value in part.constraint.figures().items():
+                    self.logger.record(f"{name}{f', GPU {place + 1}' if place else ''}", value)
         seen = outcome(self.model.ep_info_buffer or ())
         figures = ""
         if seen is not None:

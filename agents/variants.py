@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.learned import SB3Policy
+from agents.mixed_env import MixedVecEnv
 from agents.network import SplitPolicy, tanh_layers
 from agents.policy import Actions, Masks, Observations
 from agents.ppo import Model, RunError, build_model
@@ -138,10 +139,7 @@ class UnmaskedPolicy(SB3Policy):
 class UnmaskedRun(StudyRun):
     """Without masks, in training and in evaluation."""
 
-    def make_env(self) -> SplitVecEnv:
-        """Make the training environments."""
-        env = super().make_env()
-        return UnmaskedEnv(env.simulator, env.scale, preferences=env.preferences)
+    environment = UnmaskedEnv
 
     def policy(self) -> SB3Policy:
         """The policy as it is now."""
@@ -159,10 +157,11 @@ class OneScale(RewardScale):
 class OneScaleRun(StudyRun):
     """With one reward scale for all bands of load."""
 
-    def make_env(self) -> SplitVecEnv:
+    def make_env(self) -> MixedVecEnv:
         """Make the training environments."""
         env = super().make_env()
-        env.scale = OneScale(env.num_envs, self.settings.discount)
+        for part in env.parts:
+            part.scale = OneScale(part.num_envs, self.settings.discount)
         return env
 
 
@@ -209,10 +208,7 @@ class LateRewardEnv(SplitVecEnv):
 class LateRewardRun(StudyRun):
     """With rewards that come once physics has fixed them."""
 
-    def make_env(self) -> SplitVecEnv:
-        """Make the training environments."""
-        env = super().make_env()
-        return LateRewardEnv(env.simulator, env.scale, preferences=env.preferences)
+    environment = LateRewardEnv
 
 
 SHIPPED = "shipped"

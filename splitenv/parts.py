@@ -170,12 +170,19 @@ class Pool(Frozen):
         How many of other types, by name of their profile.
     batch_limit
         Largest batch, where the measured curve would allow more.
+    faster
+        How many times as fast as measured its GPUs are taken to be.
+    company
+        What a further member of a batch costs, as a multiple of what was measured: with t(b) the
+        measured time, ``t(1) + company (t(b) - t(1))``. Both are for what-ifs, and for training.
     """
 
     gpu: str
     count: Count
     beside: dict[str, Count] = Field(default_factory=dict)
     batch_limit: Annotated[int, Field(ge=1)] | None = None
+    faster: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    company: Annotated[float, Field(ge=0, le=10)] = 1.0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -105,7 +105,7 @@ def build_tables(scenario: Scenario) -> Tables:
     placements = [place(workload) for workload in scenario.models]
     slots = max(len(p.spans) for p in placements)
     gpus = [load_gpu(name) for name in scenario.pool.types]
-    overhead = np.array([gpu.launch_overhead.seconds for gpu in gpus])
+    overhead = np.array([gpu.launch_overhead.seconds for gpu in gpus]) / scenario.pool.faster
     pool = np.array(scenario.pool.type_of_each(_most_gpus(scenario)), np.int32)
     curves = [_unit_curves(scenario, gpu, placements) for gpu in gpus]
     limit = np.array([[curve.shape[1] for curve in of_gpu] for of_gpu in curves], np.int32)
@@ -239,7 +239,9 @@ def _unit_curves(scenario: Scenario, gpu: GpuProfile, placements: list[Placement
         batch, times = measured
         largest = min(int(batch[-1]), scenario.pool.batch_limit or int(batch[-1]))
         sizes = np.arange(1, largest + 1)
-        curves.append(np.array([np.interp(sizes, batch, unit) for unit in times]))
+        curve = np.array([np.interp(sizes, batch, unit) for unit in times])
+        alone = curve[:, :1]
+        curves.append((alone + scenario.pool.company * (curve - alone)) / scenario.pool.faster)
     return curves
 
 

@@ -12,7 +12,7 @@ import pytest
 from agents.envelope import WITHIN, fit, main, training_sample, watch, worlds_of_training
 from agents.heuristics.latency_bound import LatencyBound
 from agents.policy import Actions, Masks
-from agents.ppo import load_hyperparameters, training_scenario
+from agents.ppo import load_hyperparameters, training_worlds
 from splitenv.context import Context
 from splitenv.runtime import BundleError
 from splitenv.runtime.bundle import read_bundle
@@ -27,7 +27,7 @@ def context() -> Context:
 
 
 def sample(context: Context, seed: int, **overrides: object) -> Observations:
-    return training_sample(LatencyBound(), load_scenario("sd-mobile", overrides), context, seed)
+    return training_sample(LatencyBound(), [load_scenario("sd-mobile", overrides)], seed)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_the_worlds_are_those_of_the_run() -> None:
     settings = load_hyperparameters("sd-mobile")
     record = {"settings": settings.model_dump(mode="json")}
 
-    assert worlds_of_training(scenario, record) == training_scenario(scenario, settings)
-    assert worlds_of_training(scenario, {}) == scenario
+    assert worlds_of_training(scenario, record) == training_worlds(scenario, settings)
+    assert worlds_of_training(scenario, {}) == [scenario]
 
 
 class Knob(LatencyBound):
@@ -86,7 +86,7 @@ class Knob(LatencyBound):
 
 
 def test_a_knob_is_sampled_at_its_ends_and_where_it_stands(context: Context) -> None:
-    training_sample(Knob(margin=0.3), load_scenario("sd-mobile"), context)
+    training_sample(Knob(margin=0.3), [load_scenario("sd-mobile")])
 
     known = Knob.parameters["margin"]
     assert Knob.aggressiveness == "margin"

@@ -31,13 +31,13 @@ def scenario(rule: Policy) -> Scenario:
 
 @pytest.fixture(scope="module")
 def settings() -> PPOSettings:
-    small = {"environments": 32, "layers": (32,), "width": 16}
+    small = {"environments": 32, "other_gpus": (), "layers": (32,), "width": 16}
     return load_hyperparameters("sd-mobile").model_copy(update=small)
 
 
 def build(scenario: Scenario, settings: PPOSettings, **others: Any) -> tuple[Any, SplitVecEnv]:
     env = training_env(scenario, settings, 0, **others)
-    return build_model("maskable-ppo", env, settings, seed=0), env
+    return build_model("maskable-ppo", env, settings, seed=0), env.parts[0]
 
 
 def test_only_possible_choices_are_drawn_and_by_their_odds(
@@ -94,7 +94,7 @@ def test_holds_have_choices_of_their_own_where_they_count() -> None:
     scenario = load_scenario("sd-mobile")
     settings = load_hyperparameters("sd-mobile").model_copy(update={"environments": 2})
     _, env = build(scenario, settings)
-    layout = Layout.of(Context(env.simulator.tables), env.choices, 0)
+    layout = Layout.of(Context(env.simulator.tables), env.choices, None)
     assert layout.holds == 5
     assert len(layout.column) == len(set(layout.column)) == env.simulator.actions
     assert layout.column[0] == 0  # all-device, no hold

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from agents.learned import SB3Policy
+from agents.mixed_env import MixedVecEnv
 from agents.ppo import build_model, load_hyperparameters
 from agents.pressure import RewardScale
 from agents.vec_env import SplitVecEnv
@@ -41,7 +42,7 @@ def test_where_company_saves_nothing_no_request_is_held() -> None:
     quick = {"discount": 0.9, "learning_rate": 1e-3}
     settings = load_hyperparameters("sd-mobile").model_copy(update=small | quick)
     simulator = Simulator(scenario, settings.environments, stagger=True, tables=tables)
-    env = SplitVecEnv(simulator, RewardScale(settings.environments, settings.discount))
+    env = MixedVecEnv([SplitVecEnv(simulator, RewardScale(simulator.envs, settings.discount))])
     model = build_model("maskable-ppo", env, settings, seed=0)
     model.learn(400_000)
 

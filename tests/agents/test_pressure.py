@@ -153,7 +153,7 @@ def test_what_cannot_be_had_is_not_asked_for(scenario: Scenario) -> None:
 
 def test_preferences_are_drawn_anew_for_every_episode_and_shown(scenario: Scenario) -> None:
     simulator = build(scenario)
-    preferences = Preferences(simulator, 5, LIMITS)
+    preferences = Preferences(simulator, (5,), LIMITS)
     env = SplitVecEnv(simulator, preferences=preferences)
     first = env.reset()
     premium = simulator.truth.stake["premium"].copy()
@@ -169,14 +169,14 @@ def test_preferences_are_drawn_anew_for_every_episode_and_shown(scenario: Scenar
         assert infos[row]["terminal_observation"][-1] == first[row, -1]
     assert (observation[:, -1] != first[:, -1]).all()
 
-    again = SplitVecEnv(build(scenario), preferences=Preferences(simulator, 5, LIMITS))
+    again = SplitVecEnv(build(scenario), preferences=Preferences(simulator, (5,), LIMITS))
     again.simulator.reset()
     assert (knob_of(low, LIMITS), knob_of(high, LIMITS)) == (-1.0, 1.0)
 
 
 def test_rewards_are_divided_by_one_plus_lambda(scenario: Scenario) -> None:
     simulator = build(scenario)
-    env = SplitVecEnv(simulator, preferences=Preferences(simulator, 5, LIMITS))
+    env = SplitVecEnv(simulator, preferences=Preferences(simulator, (5,), LIMITS))
     env.reset()
     price = simulator.tables.violation_price
     for _ in range(20):

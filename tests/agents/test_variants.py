@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.mixed_env import MixedVecEnv
 from agents.ppo import PPOSettings, build_model, load_hyperparameters, training_env
 from agents.registry import make_policy
 from agents.variants import (
@@ -77,14 +78,14 @@ def test_late_rewards_carry_the_premium_on_violations(scenario: Scenario) -> Non
 
 def test_without_masks_everything_is_offered_and_may_be_chosen(settings: PPOSettings) -> None:
     scenario = load_scenario("mixed-tenants")  # where devices lack models
-    masked = training_env(scenario, settings, 0)
+    masked = training_env(scenario, settings, 0).parts[0]
     env = UnmaskedEnv(masked.simulator, masked.scale)
     env.reset()
     assert env.action_masks().all()
     assert not masked.action_masks().all()
     assert np.array(env.env_method("action_masks")).all()
 
-    model = build_model("maskable-ppo", env, settings, seed=0)
+    model = build_model("maskable-ppo", MixedVecEnv([env]), settings, seed=0)
     policy = UnmaskedPolicy.of(model, scenario)
     policy.bind(Context(env.simulator.tables))
     nothing = np.zeros_like(env.simulator.mask)
@@ -98,7 +99,7 @@ def test_hidden_features_change_nothing(scenario: Scenario, settings: PPOSetting
     env = training_env(scenario, settings, 0, preferences=True)
     blind = build_model("maskable-ppo", env, settings, seed=0, policy=BlindPolicy).policy
     sighted = build_model("maskable-ppo", env, settings, seed=0).policy
-    names = [feature.name for feature in schema(env.simulator.tables.enter.shape[1])]
+    names = [feature.name for feature in schema(env.parts[0].simulator.tables.enter.shape[1])]
     seen = torch.from_numpy(env.reset())
     other = seen.clone()
     other[:, [names.index(name) for name in QUEUE_AND_LOAD]] += 0.3
