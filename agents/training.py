@@ -55,7 +55,7 @@ TENSORBOARD = "tensorboard"
 
 HELD_OUT_EPISODES = 32
 """Episodes of one evaluation, at each load."""
-EVALUATION_PARTS = 10
+EVALUATION_PARTS = 15
 """A run is evaluated at its start and after each of so many equal parts."""
 CHECKPOINT_ROLLOUTS = 16
 """Rollouts between checkpoints: some 20 s."""
