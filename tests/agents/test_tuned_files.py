@@ -105,3 +105,14 @@ def test_an_exported_tuned_policy_says_where_it_comes_from(tmp_path: Path) -> No
     assert manifest.training["study"] == tuned.study
     assert manifest.training["provenance"] == tuned.provenance
     assert manifest.evaluation["attainment"] == tuned.attainment
+
+
+def test_learning_starts_from_the_cheapest_rule_that_drops_the_late_and_has_the_target() -> None:
+    spec = tuned_files.starting_rule("sd-mobile")
+
+    assert spec == "tuned:sd-mobile/joint-greedy+symphony-drop"
+    chosen = read_tuned(tuned_path(spec.removeprefix("tuned:")))
+    for path in (FOLDER / "sd-mobile").glob("*-drop.yaml"):
+        other = read_tuned(path)
+        assert other.gpu_cost >= chosen.gpu_cost or not other.reached
+    assert tuned_files.starting_rule("nowhere") is None
