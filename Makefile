@@ -41,7 +41,7 @@ format: $(STAMP) ## apply ruff's fixes and formatting
 
 demo: $(STAMP) ## train a small PPO, compare it with the rules, export it, let the runtime decide
 	$(BIN)/python train.py --scenario sd-mobile --steps 1e6 --seed 0 --preference-conditioned --out runs/demo
-	$(BIN)/python evaluate.py --scenario sd-mobile --policies all-cloud,all-device,latency-bound,neurosurgeon,joint-greedy,tuned:sd-mobile/joint-greedy+symphony,ppo:runs/demo --episodes 32 --out runs/demo-evaluation
+	$(BIN)/python evaluate.py --scenario sd-mobile --policies all-cloud,all-device,latency-bound,neurosurgeon,joint-greedy,tuned:sd-mobile/joint-greedy+symphony-drop,ppo:runs/demo --episodes 32 --out runs/demo-evaluation
 	$(BIN)/python -m agents.export runs/demo-evaluation/evaluation.json runs/demo-bundle
 	$(BIN)/python -m benchmarks.decide --bundle runs/demo-bundle
 
