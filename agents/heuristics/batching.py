@@ -228,7 +228,7 @@ class Symphony(Batching):
     name = "symphony"
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "spare": Parameter(0, 0, 1, "members to leave room for, 0 or 1"),
-        "guard": Parameter(0.1, 0.0, 0.5, "how much earlier, as a share of the shortest deadline"),
+        "guard": Parameter(0.1, 0.0, 1.0, "how much earlier, as a share of the shortest deadline"),
     }
     aggressiveness = "guard"
     spends_slack = True
