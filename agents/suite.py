@@ -186,7 +186,8 @@ def settings_of(spec: str, points: int) -> tuple[list[str], int]:
     each = (points - 1) // len(ends) if ends else 0
     grid = {own}
     for end in ends:
-        grid |= {own + (end - own) * (k / each) ** 2 for k in range(1, each + 1)}
+        grid |= {own + (end - own) * (k / each) ** 2 for k in range(1, each)}
+        grid |= {end} if each else set()  # as it is: a sum may round to beyond it
     kind, _, reference = spec.partition(":")
     name = about["name"]
     if kind in ("ppo", "bundle"):

@@ -15,7 +15,7 @@ from agents.heuristics.fixed import AllCloud
 from agents.items import Cache, policy_of
 from agents.judge import play_all, points_of, within
 from agents.policy import Parameter
-from agents.registry import PolicyError
+from agents.registry import PolicyError, make_policy
 from agents.runner import Runner
 from agents.suite import (
     Load,
@@ -64,6 +64,14 @@ def test_a_sweep_is_densest_around_the_policys_own_setting(
 
     assert [policy_of(each).describe()["parameters"]["will"] for each in specs] == values
     assert place == own
+
+
+def test_a_sweep_ends_just_where_the_range_does() -> None:
+    own = 0.06 / 0.7
+    for value in (own, 0.1, 0.3, 0.7):
+        specs, _ = settings_of(f"latency-bound+symphony:guard={value!r}", 9)
+        guards = [make_policy(spec).describe()["parameters"]["guard"] for spec in specs]
+        assert (guards[0], guards[-1], len(guards)) == (0.0, 1.0, 9)
 
 
 def test_a_policy_without_a_knob_has_one_setting() -> None:
