@@ -21,7 +21,7 @@ from splitenv.files import write_text
 from splitenv.profiles.figures import Frozen, ProfileError, read_profile
 from splitenv.provenance import plain
 from splitenv.runtime.manifest import Sha256
-from splitenv.scenario import Scenario
+from splitenv.scenario import Scenario, load_scenario
 
 FOLDER = Path(__file__).resolve().parent / "tuned"
 """The tuned policies that are shipped."""
@@ -178,17 +178,16 @@ def world_digest(scenario: Scenario) -> str:
 def starting_rule(scenario: str) -> str | None:
     """Spec of the shipped rule that learning starts from, under whose dispatch it then runs.
 
-    Of those that drop the late, which is what overload asks for, the one that costs least at the
-    scenario's target, or comes closest to it. None if none was tuned for it.
+    Of those that drop the late, which is what overload asks for, the one whose requests cost least,
+    violations at the scenario's price. None if none was tuned for it.
     """
     files = sorted((FOLDER / scenario).glob("*-drop.yaml"))
     if not files:
         return None
-    read = {path.stem: read_tuned(path) for path in files}
+    price = load_scenario(scenario).violation_price
 
-    def rank(name: str) -> tuple[bool, float]:
-        tuned = read[name]
-        near = tuned.attainment + tuned.within >= tuned.target
-        return (not near, tuned.gpu_cost if near else -tuned.attainment)
+    def cost(path: Path) -> float:
+        tuned = read_tuned(path)
+        return tuned.gpu_cost + price * (1.0 - tuned.attainment)
 
-    return f"tuned:{scenario}/{min(read, key=rank)}"
+    return f"tuned:{scenario}/{min(files, key=cost).stem}"
