@@ -26,8 +26,7 @@ def calibrate(folder: Path, scenario: Scenario) -> dict[str, Any]:
     """Measure a run's best model along its knob, and say where it meets which target.
 
     Writes ``calibration.json``: every setting with what it attained, ``targets`` with the lowest
-    preference that attains each (None where none does), and ``preference``, that of the scenario's
-    own target, or the highest where it is never met.
+    preference that attains each (None where none does), and ``preference``, its :func:`standing`.
     """
     settings = np.geomspace(*load_policy(folder).limits, POINTS)
     simulator = Simulator(scenario, EPISODES)
@@ -53,10 +52,21 @@ def calibrate(folder: Path, scenario: Scenario) -> dict[str, Any]:
         "seeds": {"first": FIRST, "episodes": EPISODES},
         "settings": measured,
         "targets": targets,
-        "preference": targets[str(own)] or float(settings[np.argmax(attained)]),
+        "preference": standing(settings, attained, own),
     }
     write_json(folder / CALIBRATION, content)
     return content
+
+
+def standing(settings: Floats, attained: Floats, target: float) -> float:
+    """Where a knob stands by itself: where the scenario's target is met, or else most is attained.
+
+    But a violation is never minded less than the scenario's price says, for a promise may be far
+    below what costs next to nothing.
+    """
+    met = knob_at(settings, attained, target)
+    wanted = float(settings[np.argmax(attained)]) if met is None else met
+    return max(wanted, min(1.0, float(settings[-1])))
 
 
 def knob_at(settings: Floats, attained: Floats, target: float) -> float | None:

@@ -153,8 +153,8 @@ def load_policy(path: str | Path, preference: float | None = None) -> SB3Policy:
     Parameters
     ----------
     preference
-        Where to put its knob; if not given, where the run's calibration meets the scenario's
-        target, or at the scenario's violation price as long as there is none.
+        Where to put its knob; if not given, where the run's calibration puts it, or at the
+        scenario's violation price as long as there is none.
 
     Raises
     ------
