@@ -67,7 +67,7 @@ class SB3Policy(Policy):
         knobs = []
         if preference is not None:
             meaning = "price of a violation, as a multiple of the scenario's"
-            known = Parameter(1.0, *limits, meaning)
+            known = Parameter(1.0, *limits, meaning, ratio=True)
             # Class variables of other policies; a trained one has a knob or none.
             self.parameters = {"preference": known}  # type: ignore[misc]
             self.aggressiveness = "preference"  # type: ignore[misc]

@@ -47,12 +47,16 @@ class Parameter:
         Least and greatest value accepted.
     meaning
         What it does.
+    ratio
+        Whether what counts is how many times as much, as with a price: sweeps then go along its
+        logarithm.
     """
 
     default: float
     low: float
     high: float
     meaning: str
+    ratio: bool = False
 
 
 class Tunable:

@@ -165,7 +165,8 @@ def settings_of(spec: str, points: int) -> tuple[list[str], int]:
     """Sweep a policy over its aggressiveness.
 
     Half of the other settings lie below its own value of that parameter, half above, ever closer
-    together towards it: at (k / n)^2 of the way to the end of the declared range.
+    together towards it: at (k / n)^2 of the way to the end of the declared range, or of the way in
+    the logarithm if the parameter is a ratio.
 
     Returns
     -------
@@ -186,7 +187,11 @@ def settings_of(spec: str, points: int) -> tuple[list[str], int]:
     each = (points - 1) // len(ends) if ends else 0
     grid = {own}
     for end in ends:
-        grid |= {own + (end - own) * (k / each) ** 2 for k in range(1, each)}
+        way = [(k / each) ** 2 for k in range(1, each)]
+        if parameter.ratio:
+            grid |= {own * (end / own) ** share for share in way}
+        else:
+            grid |= {own + (end - own) * share for share in way}
         grid |= {end} if each else set()  # as it is: a sum may round to beyond it
     kind, _, reference = spec.partition(":")
     name = about["name"]

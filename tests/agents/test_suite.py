@@ -66,6 +66,17 @@ def test_a_sweep_is_densest_around_the_policys_own_setting(
     assert place == own
 
 
+def test_a_price_is_swept_along_its_logarithm(
+    stubborn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = Parameter(1.0, 0.0625, 16.0, "a price", ratio=True)
+    monkeypatch.setattr(registry.RULES["stubborn"], "parameters", {"will": price})
+    specs, place = settings_of("stubborn:will=1", 5)
+    values = [policy_of(each).describe()["parameters"]["will"] for each in specs]
+    assert values == [0.0625, 0.5, 1.0, 2.0, 16.0]
+    assert place == 2
+
+
 def test_a_sweep_ends_just_where_the_range_does() -> None:
     own = 0.06 / 0.7
     for value in (own, 0.1, 0.3, 0.7):
