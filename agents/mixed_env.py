@@ -27,6 +27,11 @@ class MixedVecEnv(VecEnv):
     parts
         At least one; all with the observations and choices of the first.
 
+    Attributes
+    ----------
+    choices
+        The actions that are offered, by their index in the action table.
+
     Raises
     ------
     ValueError
@@ -43,6 +48,7 @@ class MixedVecEnv(VecEnv):
         super().__init__(
             sum(part.num_envs for part in self.parts), first.observation_space, first.action_space
         )
+        self.choices = first.choices
         self._ends = np.cumsum([part.num_envs for part in self.parts])[:-1]
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:

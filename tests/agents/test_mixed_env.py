@@ -30,6 +30,7 @@ def test_half_have_the_scenarios_own_gpus(scenario: Scenario, settings: PPOSetti
     env = training_env(scenario, settings, 0)
     pools = [part.simulator.scenario.pool for part in env.parts]
     assert [part.num_envs for part in env.parts] == [4, 2, 2]
+    assert all(np.array_equal(env.choices, part.choices) for part in env.parts)
     assert [(pool.faster, pool.company) for pool in pools] == [(1, 1), (2.0, 0.5), (0.5, 1.5)]
     alone = settings.model_copy(update={"other_gpus": ()})
     assert [part.num_envs for part in training_env(scenario, alone, 0).parts] == [8]
