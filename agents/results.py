@@ -28,6 +28,7 @@ from agents.command_line import run_app
 from agents.curves import Curve, cost_at, effective_target
 from agents.items import default_folder
 from agents.judge import Cell, Standing
+from agents.overall import mean_of, overall, percent, said
 from agents.registry import PolicyError
 from agents.runner import cores
 from agents.statistics import Floats, Interval, interval
@@ -83,27 +84,6 @@ class Verdict:
     gpu: Interval
     worst_tier: float
     episodes: int
-
-
-@dataclass(frozen=True)
-class Overall:
-    """Learned policies over all cells, against the one rule that is best over them.
-
-    Attributes
-    ----------
-    rule
-        Of those that play every cell, tuned for each scenario, the one whose cost over all-cloud's
-        is least in the mean over cells.
-    cost
-        That mean of the learned policies', seeds averaged, over the rule's, minus 1; all at their
-        own settings.
-    cells
-        How many, each with the same weight.
-    """
-
-    rule: str
-    cost: Interval
-    cells: int
 
 
 @app.command(epilog="Example: python -m agents.results --runs runs --out docs")
@@ -228,12 +208,12 @@ def _verdict(
                 gap, room = each.above[target].value, best.above[target].value
                 closed[row] = 1.0 - gap / room if room > 0 else np.nan
     fewest = _fewest(rules)
-    spent = _mean([_own(each, each.curve.cost) for each in ours])
+    spent = mean_of([_own(each, each.curve.cost) for each in ours])
     with np.errstate(all="ignore"):
-        fewer = _mean([_violations(each, rules) for each in ours]) - 1.0
+        fewer = mean_of([_violations(each, rules) for each in ours]) - 1.0
         cheaper = spent / _own(fewest, fewest.curve.cost) - 1.0
     known = ratios[~np.isnan(ratios[:, 0])]
-    mean = _mean(list(known)) - 1.0 if len(known) else ratios[0]
+    mean = mean_of(list(known)) - 1.0 if len(known) else ratios[0]
     got = closed[np.isfinite(closed)]
     return Verdict(
         scenario=cell.point.scenario,
@@ -262,39 +242,11 @@ def _violations(mine: Standing, rules: list[Standing]) -> Floats:
         return np.asarray(_own(mine, mine.curve.violations) / theirs, np.float64)
 
 
-def overall(judged: list[tuple[Cell, list[str]]]) -> Overall:
-    """Put cells together, each with the labels of its learned policies."""
-    ours = []
-    rules: dict[str, list[Floats]] = {}
-    for cell, learned in judged:
-        costs = {each.label: 1.0 - each.cost_savings for each in cell.standings}
-        ours.append(_mean([costs[label] for label in learned]))
-        for each in cell.standings:
-            if each.label not in learned and not each.learned:
-                rules.setdefault(each.label, []).append(costs[each.label])
-    means = {name: _mean(rows) for name, rows in rules.items() if len(rows) == len(judged)}
-    best = min(means, key=lambda name: float(means[name][0]))
-    fewest = min(cell.episodes for cell, _ in judged)
-    return Overall(best, interval(_mean(ours) / means[best] - 1.0, fewest), len(judged))
-
-
-def said(found: Overall) -> str:
-    """The same as a sentence."""
-    return (
-        f"Over {found.cells} cells with equal weights, a request costs {_percent(found.cost)}% "
-        f"beside the best single rule, {found.rule}."
-    )
-
-
 def _own(standing: Standing, values: Floats) -> Floats:
     """Of a policy's settings its own one: the one whose figures it states."""
     wanted = standing.figures["attainment"].value
     own = int(np.abs(1.0 - standing.curve.violations[0] - wanted).argmin())
     return np.asarray(values[:, own], np.float64)
-
-
-def _mean(rows: list[Floats]) -> Floats:
-    return np.asarray(np.mean(rows, axis=0), np.float64)
 
 
 def _worst_tier(cell: Cell, standing: Standing, goal: float) -> float:
@@ -333,11 +285,11 @@ def table(verdicts: list[Verdict]) -> Table:
             each.load,
             "-" if each.target is None else f"{100 * each.target:.1f}%",
             each.rule,
-            _percent(each.cost),
+            percent(each.cost),
             _worst(each),
             _number(each.closed),
-            _percent(each.violations),
-            _percent(each.gpu),
+            percent(each.violations),
+            percent(each.gpu),
             f"{100 * each.worst_tier:+.1f} pt",
         )
     return view
@@ -358,11 +310,11 @@ def markdown(verdicts: list[Verdict]) -> str:
             each.load,
             each.rule,
             "-" if each.target is None else f"{100 * each.target:.1f}%",
-            _percent(each.cost),
+            percent(each.cost),
             _worst(each),
             _number(each.closed),
-            _percent(each.violations),
-            _percent(each.gpu),
+            percent(each.violations),
+            percent(each.gpu),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -383,12 +335,6 @@ def _worst(of: Verdict) -> str:
     if of.target is None or missed == 0:
         return _number(max(of.seeds, default=np.nan))
     return f"{missed} of {len(of.seeds)} miss it"
-
-
-def _percent(value: Interval) -> str:
-    if value.value != value.value:
-        return "-"
-    return f"{100 * value.value:+.1f} ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
 
 
 def _number(value: float) -> str:

@@ -7,8 +7,9 @@ import pytest
 
 from agents.items import Cache
 from agents.judge import Cell, play_all, points_of
+from agents.overall import overall, said
 from agents.registry import PolicyError
-from agents.results import CLOSE, OPEN, _renewed, as_dict, markdown, overall, said, table, verdict
+from agents.results import CLOSE, OPEN, _renewed, as_dict, markdown, table, verdict
 from agents.runner import Runner
 from agents.suite import Load, Suite
 
