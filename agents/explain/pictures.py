@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -152,11 +153,11 @@ def _with_half(of: Interval) -> str:
     return f"{of.value:+.3f} ± {of.half:.3f}"
 
 
-def _bare(axes: Axes, along: str) -> None:
+def _bare(axes: Axes, along: Literal["both", "x", "y"]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors="#555555", labelsize=9, length=0)
-    axes.grid(axis=along, color="#ebebeb", linewidth=0.8)  # type: ignore[arg-type]
+    axes.grid(axis=along, color="#ebebeb", linewidth=0.8)
     axes.set_axisbelow(True)
 
 

@@ -6,7 +6,7 @@ import math
 
 from agents.statistics import Interval
 
-MISSING = "–"  # noqa: RUF001 - a dash in an empty cell
+MISSING = "\u2013"
 
 
 def percent(share: float) -> str:
