@@ -10,7 +10,7 @@ from splitenv.disciplines import NEVER
 from splitenv.dispatch import idle_gpu, plan
 from splitenv.iterations import come_aboard, crew_of, gather, start_phase
 from splitenv.queues import leave_queue
-from splitenv.serving import complete, drop_late
+from splitenv.serving import complete, drop_hopeless
 from splitenv.state import Belief, Tables
 from splitenv.truth import Settings, Truth
 
@@ -134,7 +134,7 @@ def _take_in(
     phase.look_at = NEVER
     if tables.drop_late:
         for model in range(models):
-            drop_late(tables, settings, belief, truth, env, model, now)
+            drop_hopeless(tables, settings, belief, truth, env, model, now)
     known = crew_of(belief, env, gpu)
     members = known
     if belief.clock[env].waiting > 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from splitenv.disciplines import AIMD, DEFERRED, EARLY, FITTED, NEVER, WINDOW_DROP
 from splitenv.iterations import gather
-from splitenv.queues import end_holds, rank, retire
+from splitenv.queues import end_holds, hopeless, rank, retire
 from splitenv.state import Belief, Tables
 
 FITS, TOO_LATE, BLOCKED = 0, 1, 2
@@ -57,8 +57,9 @@ def form_batch(tables: Tables, belief: Belief, env: int, model: int, kind: int, 
     """Choose the batch that would launch now on a GPU of type ``kind``, by slack.
 
     Members join by D, ties by arrival; one whose joining would make a member that can still meet D
-    miss it is passed over; those that can no longer meet D come last (or, with ``late: drop``,
-    never). Fills ``belief.members``, ``present`` and ``until``; returns the number of members.
+    miss it is passed over; those that can no longer meet D come last (with ``late: drop``, unless
+    they are hopeless). Fills ``belief.members``, ``present`` and ``until``; returns the number of
+    members.
     """
     retire(tables, belief, env, model, now)
     _nobody(belief)
@@ -67,9 +68,7 @@ def form_batch(tables: Tables, belief: Belief, env: int, model: int, kind: int, 
     members = _join_from(tables, belief, env, 2 * model, kind, now, 0, True, False)
     if tables.alone.shape[0] > 1:
         members = _join_from(tables, belief, env, 2 * model, kind, now, members, False, True)
-    if tables.drop_late == 0:
-        members = _join_from(tables, belief, env, 2 * model + 1, kind, now, members, False, False)
-    return members
+    return _join_from(tables, belief, env, 2 * model + 1, kind, now, members, False, False)
 
 
 def _join_from(
@@ -114,6 +113,8 @@ def _join_from(
                 continue
             if on_time:
                 by = request.gpu_deadline
+        elif tables.drop_late and hopeless(tables, request, now):
+            continue
         verdict = FITS
         if members > 0:
             verdict = fits(tables, belief, kind, model, placement, by, now)

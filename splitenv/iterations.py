@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from splitenv.disciplines import NEVER
 from splitenv.physics import aboard, iterations_until
-from splitenv.queues import retire
+from splitenv.queues import hopeless, retire
 from splitenv.state import Belief, Tables
 
 
@@ -117,8 +117,7 @@ def gather(
     members = _board(tables, belief, env, model, past, kind, now, begin, known, known, 0)
     if tables.alone.shape[0] > 1:
         members = _board(tables, belief, env, model, past, kind, now, begin, known, members, 1)
-    if tables.drop_late == 0:
-        members = _board(tables, belief, env, model, past, kind, now, begin, known, members, 2)
+    members = _board(tables, belief, env, model, past, kind, now, begin, known, members, 2)
     if members > 0:
         _stand(tables, belief, env, known, members)
         course(tables, belief, env, kind, members, begin)
@@ -155,6 +154,8 @@ def _board(
             continue
         meets = now + tables.alone[kind, chosen, request.placement, 1] <= request.gpu_deadline
         if group < 2 and meets != (group == 0):
+            continue
+        if group == 2 and tables.drop_late and hopeless(tables, request, now):
             continue
         belief.crew[members] = slot
         _stand(tables, belief, env, known, members + 1)

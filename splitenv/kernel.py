@@ -84,7 +84,7 @@ compiled = compilation.compile_modules(
         "board_due",
         "_take_in",
         "drop",
-        "drop_late",
+        "drop_hopeless",
         "throttled",
         "imagine",
         "disagreement",

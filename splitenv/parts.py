@@ -237,7 +237,8 @@ class Dispatch(Frozen):
         ``aimd``: how long a batch may take, s.
     late
         What becomes of a ready request that can no longer meet its deadline, under ``slack`` and
-        ``deferred``: it comes last, or is dropped.
+        ``deferred``: it comes last; with ``drop``, it is dropped once that is certain, whatever
+        its link turns out to be: it could not even if its answer took no time to travel.
     """
 
     discipline: Literal[

@@ -129,6 +129,15 @@ def end_holds(belief: Belief, env: int, model: int, now: float) -> None:
         queue.held -= 1
 
 
+def hopeless(tables: Tables, request: Row, now: float) -> bool:
+    """Whether it can't be in time on any GPU, even if its answer took no time to travel.
+
+    How long that takes is the client's guess, and who is given up on a guess might have made it.
+    """
+    soonest = tables.soonest[request.model, request.placement]
+    return bool(now + soonest > request.gpu_deadline + request.download)
+
+
 def retire(tables: Tables, belief: Belief, env: int, model: int, now: float) -> None:
     """Move those that can no longer meet D on any GPU into the line of the late ones."""
     line = belief.line[env, 2 * model]

@@ -19,7 +19,7 @@ from splitenv.dispatch import (
     time_line,
     wait_for_gpu,
 )
-from splitenv.queues import leave_queue, retire
+from splitenv.queues import hopeless, leave_queue, retire
 from splitenv.state import Belief, Tables
 from splitenv.truth import Settings, Truth
 from splitenv.world import run_on_device, transfer
@@ -92,14 +92,14 @@ def _choose_members(
     """Form the batch of the discipline, after its drops, with its time line; return its size."""
     if tables.discipline == SLACK or tables.discipline == DEFERRED or tables.discipline == EDF_DROP:
         if tables.drop_late:
-            drop_late(tables, settings, belief, truth, env, model, now)
+            drop_hopeless(tables, settings, belief, truth, env, model, now)
             if belief.queue[env, model].size == 0:
                 return 0
         members = form_batch(tables, belief, env, model, kind, now)
         time_line(tables, belief, model, kind)
         return members
     queue = belief.queue[env, model]
-    if tables.discipline == FITTED and _drop_hopeless(
+    if tables.discipline == FITTED and _drop_from_front(
         tables, settings, belief, truth, env, model, kind, now
     ):
         return 0
@@ -115,7 +115,7 @@ def _choose_members(
     return 0
 
 
-def _drop_hopeless(
+def _drop_from_front(
     tables: Tables,
     settings: Settings,
     belief: Belief,
@@ -198,7 +198,7 @@ def complete(
     )  # fmt: skip
 
 
-def drop_late(
+def drop_hopeless(
     tables: Tables,
     settings: Settings,
     belief: Belief,
@@ -207,14 +207,20 @@ def drop_late(
     model: int,
     now: float,
 ) -> None:
-    """Drop a model's requests that can no longer meet D on any GPU."""
+    """Drop a model's requests that are hopeless."""
     retire(tables, belief, env, model, now)
     row = 2 * model + 1
     line = belief.line[env, row]
-    while line.size > 0:
-        members = min(line.size, belief.members.shape[0])
-        for member in range(members):
-            belief.members[member] = belief.waiting[env, row, line.first + member]
+    members = -1
+    while members != 0:
+        members = 0
+        for position in range(line.first, line.first + line.size):
+            slot = belief.waiting[env, row, position]
+            if members < belief.members.shape[0] and hopeless(
+                tables, belief.request[slot, env], now
+            ):
+                belief.members[members] = slot
+                members += 1
         drop(tables, settings, belief, truth, env, members, now)
 
 

@@ -8,7 +8,8 @@ count as the limit.
 ======================  ==========================================================================
 ``none``                every request alone, first come, first served
 ``slack``               ours: the ``slack`` discipline, with the holds that the split chooses
-``slack-drop``          ours: the same; a ready request that can no longer be in time is dropped
+``slack-drop``          ours: the same; who is hopeless is dropped: late even if the answer
+                        took no time to travel
 ``window``              TensorFlow Serving's batch scheduler (Olston et al. 2017, section 4): a full
                         batch at once, else what there is when the first has waited
 ``preferred``           Triton's dynamic batcher (its model configuration's preferred batch sizes
@@ -25,7 +26,7 @@ count as the limit.
 ``symphony``            deferred batching (Chen et al., Symphony, arXiv 2308.07470): launch at the
                         latest moment at which everybody is still in time, with room for ``spare``
                         more members; ours: ``guard`` earlier, as what was predicted may last longer
-``symphony-drop``       ours: the same; a ready request that can no longer be in time is dropped
+``symphony-drop``       ours: the same; who is hopeless is dropped
 ``control-limit``       Deb and Serfozo, *Optimal control of batch service queues*, Advances in
                         Applied Probability 5 (1973): an idle server with x waiting serves
                         min(x, Q) if x has reached a limit M, and else waits
@@ -107,7 +108,7 @@ class Slack(Batching):
 
 
 class SlackDrop(Slack):
-    """The same; who can no longer be in time is dropped."""
+    """The same; who is hopeless is dropped."""
 
     name = "slack-drop"
 
@@ -243,7 +244,7 @@ class Symphony(Batching):
 
 
 class SymphonyDrop(Symphony):
-    """The same; who can no longer be in time is dropped."""
+    """The same; who is hopeless is dropped."""
 
     name = "symphony-drop"
 

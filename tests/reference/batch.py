@@ -39,9 +39,9 @@ class BatchServing(Reference):
             if self.can_meet(request, gpu_type, now)
         )
 
-    def drop_the_late(self, model: int, now: float) -> None:
+    def drop_the_hopeless(self, model: int, now: float) -> None:
         for request in by_deadline(self.queues[model]):
-            if self.drops_late and self.late(request, now):
+            if self.drops_late and self.hopeless(request, now):
                 self.drop_from_queue(request, now)
 
     def launch(self, model: int, gpu: Gpu, now: float) -> None:

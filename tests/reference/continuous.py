@@ -80,7 +80,7 @@ class ContinuousServing(Reference):
         everyone = [request for queue in self.queues for request in queue]
         if self.drops_late:
             for request in by_deadline(everyone):
-                if self.late(request, now):
+                if self.hopeless(request, now):
                     self.drop_from_queue(request, now)
                     everyone.remove(request)
         joining = self.joining(gpu.aboard, everyone, gpu.type, now, begin)

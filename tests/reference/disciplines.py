@@ -46,7 +46,7 @@ class Slack:
         return min(request.gpu_deadline for request in ended or queue)
 
     def take(self, system: BatchServing, model: int, gpu_type: int, now: float) -> list[Request]:
-        system.drop_the_late(model, now)
+        system.drop_the_hopeless(model, now)
         return system.form_batch(model, gpu_type, now)
 
 

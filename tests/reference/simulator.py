@@ -118,6 +118,7 @@ class Reference(ABC):
         size = float(tables.down[model, placement])
         start = start_up(size, request.downlink, request.rtt, tables.initial_window)
         download = request.rtt / 2 + start + size / request.downlink
+        request.promised_download = download
         request.gpu_deadline = request.deadline - download - tail * request.speed
         request.sent = begin
         if head > 0.0:
@@ -172,6 +173,11 @@ class Reference(ABC):
         """Whether it can't meet D on any type of the pool."""
         return not any(self.can_meet(request, gpu.type, now) for gpu in self.gpus)
 
+    def hopeless(self, request: Request, now: float) -> bool:
+        """Whether it can't even leave any of them in time for an answer that travels at once."""
+        last = request.gpu_deadline + request.promised_download
+        return all(now + self.alone(request, gpu.type) > last for gpu in self.gpus)
+
     def candidates(self, queue: list[Request], gpu_type: int, now: float) -> list[Request]:
         """Who may join a batch, first those who can meet D on this type, then on another."""
 
@@ -180,9 +186,12 @@ class Reference(ABC):
                 return 0
             return 2 if self.late(request, now) else 1
 
-        groups = (0, 1) if self.drops_late else (0, 1, 2)
-        ordered = by_deadline(queue)
-        return [request for of in groups for request in ordered if group(request) == of]
+        ordered = [
+            request
+            for request in by_deadline(queue)
+            if not (self.drops_late and self.hopeless(request, now))
+        ]
+        return sorted(ordered, key=group)
 
     # --- Dispatch.
 

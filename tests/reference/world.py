@@ -145,6 +145,7 @@ class Request:
     first: int = 0  # segments on the GPU
     last: int = 0
     gpu_deadline: float = math.nan
+    promised_download: float = math.nan
     expires: float = math.nan
     encoded: float = math.nan
     begin: float = math.nan

@@ -160,6 +160,21 @@ def test_edf_drop_serves_the_earliest_deadline_and_drops_the_hopeless(simulate: 
     assert records["gpu_seconds"].sum() == 12.0
 
 
+def test_who_could_be_in_time_over_a_faster_link_is_served_last(simulate: Simulate) -> None:
+    # One at a time, 4 s each, answers of 2 s by the client's report: D at arrival + 6.
+    # 5  the second (D 8) would leave at 9: late, but an answer that travelled at once would be in
+    #    time at 10. Alone it is served; the third (D 9) goes before it, and at 9 it is hopeless
+    tables = toy_tables([ONE_TO_FOUR], [99.0], [(0, 1)], down=[2e3], deadline=8.0)._replace(
+        discipline=DISCIPLINES["edf-drop"], drop_late=1, limit=np.array([[1]], np.int32)
+    )
+    settings = toy_settings(rate=1e3)
+    first, second = simulate(tables, [1.0, 2.0], [CLOUD] * 2, settings=settings)
+    assert [first["finish"], second["start"], second["outcome"]] == [5.0, 5.0, LATE]
+    records = simulate(tables, [1.0, 2.0, 3.0], [CLOUD] * 3, settings=settings)
+    assert records["outcome"].tolist() == [IN_TIME, DROPPED, IN_TIME]
+    assert records["finish"].tolist() == [5.0, 9.0, 9.0]
+
+
 def test_window_drop_gives_up_a_head_that_a_full_window_would_make_late(simulate: Simulate) -> None:
     # Nexus' early drop (Shen et al. 2019, section 6), windows of three, which take 6 s.
     # 1   the first alone, to 5
