@@ -2,9 +2,12 @@
 
 A decision hangs on differences of a few hundredths of a deadline between one placement's slack and
 the next's, which a plain network on raw features is slow to resolve. So every slack is spread over
-soft steps, as are the features that tell a burst from a quiet hour; then
+soft steps, as are the features that tell a burst from a quiet hour. How safe a slack is hangs on
+what may use it up: work on a device and transfers last longer or shorter than predicted, by so much
+of what they last. So slack beside these is spread likewise, and
 
-    score(p, h) = w_h . tanh(A steps(slack_p), gpu_p + B trunk(all features)) + c_p . trunk
+    score(p, h) = w_h . tanh(A [steps(slack_p), steps(safety_p), gpu_p] + B trunk(all features))
+                  + c_p . trunk
 
 with A, B and w shared by all placements. What is learned of one placement holds for the next one,
 and nothing hangs on what a device or GPU is called. docs/learning.md has the ablation.
@@ -32,6 +35,14 @@ SLACK_STEPS = np.linspace(-0.05, 0.45, 8)
 SLACK_WIDTH = 0.04
 """Where slack, as a softsign of relative deadlines, is looked at closely."""
 
+SAFETY_STEPS = np.linspace(-0.1, 1.0, 12)
+SAFETY_WIDTH = 0.1
+"""Where slack beside the device time and link time that a placement takes is looked at closely."""
+
+UNCERTAIN = ("device_time", "network_time")
+LEAST_UNCERTAIN = 0.02
+"""What is predicted with error, and how much there is of it at least; relative deadlines."""
+
 SPREAD = ("gpu_wait", "waiting", "uploading", "slack_left", "load_fast", "load_slow")
 SPREAD_STEPS = np.linspace(0.1, 0.9, 9)
 SPREAD_WIDTH = 0.1
@@ -51,6 +62,8 @@ class Layout:
         scenario's; None without a knob.
     placements
         The first so many columns are slacks, the next so many predicted GPU seconds.
+    uncertain
+        Columns of :data:`UNCERTAIN`.
     spread
         Columns of :data:`SPREAD`.
     column
@@ -62,6 +75,7 @@ class Layout:
     features: int
     preferences: tuple[float, float] | None
     placements: int
+    uncertain: tuple[int, ...]
     spread: tuple[int, ...]
     column: tuple[int, ...]
     holds: int
@@ -84,6 +98,7 @@ class Layout:
             features=len(names),
             preferences=preferences,
             placements=context.placements,
+            uncertain=tuple(names.index(name) for name in UNCERTAIN),
             spread=tuple(names.index(name) for name in SPREAD),
             column=tuple((placement * holds + hold).tolist()),
             holds=holds,
@@ -99,19 +114,22 @@ class Scorer(nn.Module):
     """The actor: observations (N, F) to logits over the choices (N, C)."""
 
     slack_steps: Tensor
+    safety_steps: Tensor
     spread_steps: Tensor
 
     def __init__(self, layout: Layout, trunk: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.placements = layout.placements
+        self.uncertain = list(layout.uncertain)
         self.spread = list(layout.spread)
         self.column = list(layout.column)
         self.register_buffer("slack_steps", torch.tensor(SLACK_STEPS, dtype=torch.float32))
+        self.register_buffer("safety_steps", torch.tensor(SAFETY_STEPS, dtype=torch.float32))
         self.register_buffer("spread_steps", torch.tensor(SPREAD_STEPS, dtype=torch.float32))
         wide = layout.features + layout.knobs + len(SPREAD_STEPS) * len(self.spread)
         self.trunk = tanh_layers(wide, trunk)
         self.mix = nn.Linear(trunk[-1], width)
-        self.local = nn.Linear(len(SLACK_STEPS) + 2, width, bias=False)
+        self.local = nn.Linear(len(SLACK_STEPS) + len(SAFETY_STEPS) + 2, width, bias=False)
         self.own = nn.Linear(trunk[-1], layout.placements)
         self.head = nn.Linear(width, layout.holds)
         for layer in (self.own, self.head):
@@ -121,15 +139,26 @@ class Scorer(nn.Module):
     def forward(self, observations: Tensor) -> Tensor:
         """Score every choice."""
         count = self.placements
-        slack = observations[:, :count, None]
-        steps = torch.tanh((slack - self.slack_steps) / SLACK_WIDTH)
-        local = torch.cat([steps, slack, observations[:, count : 2 * count, None]], 2)
+        slack, gpu = observations[:, :count], observations[:, count : 2 * count]
+        safety = self._safety(slack, gpu, observations[:, self.uncertain])
+        close = torch.tanh((slack[:, :, None] - self.slack_steps) / SLACK_WIDTH)
+        safe = torch.tanh((safety[:, :, None] - self.safety_steps) / SAFETY_WIDTH)
+        local = torch.cat([close, safe, slack[:, :, None], gpu[:, :, None]], 2)
         busy = torch.tanh((observations[:, self.spread, None] - self.spread_steps) / SPREAD_WIDTH)
         trunk = self.trunk(torch.cat([observations, busy.flatten(1)], 1))
         hidden = torch.tanh(self.local(local) + self.mix(trunk)[:, None])
         scores = self.head(hidden) + self.own(trunk)[:, :, None]
         chosen: Tensor = scores.flatten(1)[:, self.column]
         return chosen
+
+    def _safety(self, slack: Tensor, gpu: Tensor, uncertain: Tensor) -> Tensor:
+        """Slack beside the device and link time that each placement takes, (N, P)."""
+        cloud = torch.where(slack > -1.0, gpu, 0.0)  # share of the model: of its GPU time
+        cloud = cloud / cloud.amax(1, keepdim=True).clamp_min(1e-3)
+        device, link = _unbent(uncertain[:, :1]), _unbent(uncertain[:, 1:])
+        lasts = device * (1.0 - cloud) + link * (cloud > 0.0)
+        safety: Tensor = _unbent(slack) / (lasts + LEAST_UNCERTAIN)
+        return safety
 
 
 class Whole(nn.Module):
@@ -237,6 +266,12 @@ class SplitPolicy(MaskableActorCriticPolicy):
     ) -> Tensor:
         chosen: Tensor = self(observation, deterministic, action_masks)[0]
         return chosen
+
+
+def _unbent(softsign: Tensor) -> Tensor:
+    """Undo a softsign, at most to 50."""
+    value: Tensor = softsign / (1.02 - softsign.abs())
+    return value
 
 
 def _draw(odds: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def run(
     out: Annotated[
         Path, typer.Option(help="Folder for SCENARIO.yaml, the best settings found.")
     ] = Path("runs/hyperparameters"),
-    record: Annotated[Path, typer.Option(help="Folder for SCENARIO.json, the study.")] = RECORDS,
+    record: Annotated[Path, typer.Option(help="Folder for sweep-SCENARIO.json.")] = RECORDS,
     journals: Annotated[
         Path, typer.Option(help="Folder of journals and runs, from which a stopped one goes on.")
     ] = Path("runs/sweep"),
@@ -80,7 +80,7 @@ def run(
     study = as_record(question, found)
     write_files(
         {
-            record / f"{world.name}.json": to_json(study).encode(),
+            record / f"sweep-{world.name}.json": to_json(study).encode(),
             out / f"{world.name}.yaml": settings_file(study).encode(),
         }
     )

@@ -63,6 +63,24 @@ def test_only_possible_choices_are_drawn_and_by_their_odds(
     assert float(entropy[0]) == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-4)
 
 
+def test_slack_is_weighed_against_the_device_and_link_time_of_its_placement(
+    scenario: Scenario, settings: PPOSettings
+) -> None:
+    model, _ = build(scenario, settings)
+    places = model.policy.actor.placements
+    slack = torch.full((1, places), 0.2)  # a quarter of a deadline
+    slack[0, 1] = -1.0  # impossible
+    gpu = torch.linspace(0.0, 0.8, places)[None]
+    gpu[0, 1] = 2.0
+    gpu[0, 5] = 0.4  # half the model
+    uncertain = torch.tensor([[0.5, 0.1]])  # a deadline and a ninth of one
+    safety = model.policy.actor._safety(slack, gpu, uncertain)[0]
+    assert safety[0] == pytest.approx(0.25 / (1.0 + 0.02), rel=0.05)
+    assert safety[-1] == pytest.approx(0.25 / (0.111 + 0.02), rel=0.05)
+    assert safety[5] == pytest.approx(0.25 / (0.5 + 0.111 + 0.02), rel=0.05)
+    assert safety[1] < -10
+
+
 def test_placements_share_their_weights(scenario: Scenario, settings: PPOSettings) -> None:
     """Exchanging what two placements look like exchanges their scores, their own part aside."""
     model, env = build(scenario, settings)
@@ -131,6 +149,7 @@ def test_the_knob_moves_what_is_decided(scenario: Scenario, settings: PPOSetting
     with torch.no_grad():
         for layer in (model.policy.actor.own, model.policy.actor.head):
             layer.weight *= 300.0
+        model.policy.actor.trunk[0].weight[:, model.policy.layout.features] *= 30.0  # the knob
     policy = SB3Policy.of(model, scenario)
     assert policy.aggressiveness == "preference"
     env.reset()

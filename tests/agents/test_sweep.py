@@ -101,10 +101,10 @@ def test_every_range_holds_the_present_settings() -> None:
 
 def test_a_run_is_given_up_where_half_of_those_before_it_were_better() -> None:
     def result(*best_so_far: float) -> Result:
-        return {"best_so_far": list(best_so_far)}
+        return {"best_so_far": [1.0] * search.SPARED_EVALUATIONS + list(best_so_far)}
 
-    early = [result(1.0, 0.9, 0.9, 0.9, 0.8, 0.7), result(1.0, 1.0, 1.0, 1.0, 1.0, 0.9)]
-    more = [*early, result(1.0, 0.9, 0.9, 0.9, 0.9), result(1.0, 0.9, 0.9, 0.9, 0.9, 0.85)]
+    early = [result(0.8, 0.7), result(1.0, 0.9)]
+    more = [*early, result(0.9), result(0.9, 0.85)]
     assert bars_of(early) == ()
     bars = bars_of(more)
     assert bars[: search.SPARED_EVALUATIONS] == (math.inf,) * search.SPARED_EVALUATIONS
@@ -137,7 +137,7 @@ def test_it_writes_the_study_and_settings_that_training_takes(
     assert "sd-mobile: runs of 1,024 decisions" in capsys.readouterr().out
     assert run(tmp_path, "--trials", "3", "--json") == 0
 
-    study = json.loads((tmp_path / "record" / "sd-mobile.json").read_text())
+    study = json.loads((tmp_path / "record" / "sweep-sd-mobile.json").read_text())
     assert json.loads(capsys.readouterr().out)["trials"] == study["trials"]
     assert [trial["number"] for trial in study["trials"]] == [0, 1, 2]
     best = study["trials"][study["best"]]
