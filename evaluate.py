@@ -26,6 +26,7 @@ from agents.registry import PolicyError, make_policy, split_specs
 from agents.runner import Runner, cores
 from agents.suite import Load, Suite, load_suite
 from splitenv.files import OutputError, write_files
+from splitenv.options import Changes
 from splitenv.provenance import to_json
 from splitenv.records import require_pyarrow, write_parquet
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
@@ -82,10 +83,7 @@ def run(
         typer.Option("--with-lookahead", help="With --suite: the slow upper rival plays along."),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Episode k has seed SEED + k.")] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Override a field of the scenario, such as load=1.4."),
-    ] = None,
+    settings: Changes = None,
     out: Annotated[
         Path, typer.Option(help="Folder for evaluation.json, .csv and pictures.")
     ] = Path("runs/evaluation"),

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from agents.command_line import run_app, whole_number
 from agents.tuned_files import starting_rule
+from splitenv.options import Changes
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -53,9 +54,7 @@ def train(
         bool | None,
         typer.Option("--preference-conditioned", help="One policy for the whole trade-off."),
     ] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Such as load=1.4.")
-    ] = None,
+    change: Changes = None,
     resume: Annotated[
         Path | None, typer.Option(help="Run to continue; other options must agree with it.")
     ] = None,

@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agents.command_line import run_app, whole_number
+from agents.command_line import Decisions, Workers, run_app
 from agents.registry import PolicyError
 from agents.sweep import RECORDS
 from agents.tuned_files import starting_rule
 from splitenv.files import write_files
+from splitenv.options import AsJson, Changes
 from splitenv.provenance import provenance, to_json
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 from splitenv.tables import build_tables
@@ -28,26 +29,18 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(epilog="Example: python -m agents.ablate --scenario sd-mobile --steps 1e6 --seeds 2")
 def run(
     scenario: Annotated[str, typer.Option(help="Name, or path to a .yaml.")],
-    steps: Annotated[
-        int, typer.Option(parser=whole_number, metavar="N", help="Decisions of each run.")
-    ] = 1_000_000,
+    steps: Decisions = 1_000_000,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each variant.")] = 2,
     variants: Annotated[
         str | None, typer.Option(help="Such as cold-start,one-scale; beside the shipped way.")
     ] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Such as load=1.4.")
-    ] = None,
+    change: Changes = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the picture, and for runs: a stopped one goes on.")
     ] = Path("runs/ablate"),
     record: Annotated[Path, typer.Option(help="Folder for ablations-SCENARIO.json.")] = RECORDS,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; as many as there are cores.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON instead of the table.")
-    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the shipped way and variants with one part changed, and set them side by side.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -24,6 +25,12 @@ def whole_number(text: str) -> int:
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"expected a whole number such as 4e6, got {text!r}") from None
     return int(number)
+
+
+Decisions = Annotated[
+    int, typer.Option(parser=whole_number, metavar="N", help="Decisions of each run.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores.")]
 
 
 def run_app(app: typer.Typer, arguments: list[str] | None = None) -> None:

@@ -24,6 +24,7 @@ from agents.drawing import FAINT, INK, colour, heading
 from agents.registry import PolicyError
 from agents.statistics import over_seeds
 from splitenv.files import write_files
+from splitenv.options import AsJson
 from splitenv.provenance import provenance, to_json
 
 Floats = npt.NDArray[np.float64]
@@ -71,9 +72,7 @@ class Curves:
 def run(
     runs: Annotated[list[Path], typer.Argument(help="Folders of train.py, a seed each.")],
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("runs/learning-curves.png"),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON instead of the table.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw how runs learn: score, attainment and GPU seconds, with 95% intervals over seeds."""
     curves = read_curves(runs)

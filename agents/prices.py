@@ -40,6 +40,7 @@ from agents.tasks import Floats, Measured, Run, Setting, Task, measure_all, proc
 from agents.tuned_files import FOLDER, Tuned, read_tuned, world_digest
 from splitenv import scenario as scenarios
 from splitenv.files import write_text
+from splitenv.options import AsJson
 from splitenv.provenance import provenance, to_json
 from splitenv.scenario import Scenario, load_scenario, scenario_names
 from splitenv.tables import profile_digest
@@ -98,9 +99,7 @@ def run(
     write: Annotated[
         bool, typer.Option("--write", help="Store the prices in the scenarios' files.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON instead of the table.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute each scenario's violation price from the best of its tuned rules."""
     chosen = {name: load_scenario(name) for name in scenario or scenario_names()}

@@ -11,10 +11,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from agents.command_line import run_app, whole_number
+from agents.command_line import Decisions, Workers, run_app
 from agents.registry import PolicyError
 from agents.tuned_files import starting_rule
 from splitenv.files import write_files
+from splitenv.options import AsJson, Changes
 from splitenv.provenance import provenance, to_json
 from splitenv.scenario import load_scenario, parse_overrides
 
@@ -36,13 +37,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def run(
     scenario: Annotated[str, typer.Option(help="Name, or path to a .yaml.")],
     trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 20,
-    steps: Annotated[
-        int, typer.Option(parser=whole_number, metavar="N", help="Decisions of each run.")
-    ] = 1_000_000,
+    steps: Decisions = 1_000_000,
     seed: Annotated[int, typer.Option(min=0, help="Training seed of every run.")] = 0,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Such as load=1.4.")
-    ] = None,
+    change: Changes = None,
     out: Annotated[
         Path, typer.Option(help="Folder for SCENARIO.yaml, the best settings found.")
     ] = Path("runs/hyperparameters"),
@@ -50,12 +47,8 @@ def run(
     journals: Annotated[
         Path, typer.Option(help="Folder of journals and runs, from which a stopped one goes on.")
     ] = Path("runs/sweep"),
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; as many as there are cores.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON instead of the table.")
-    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Search the settings of PPO by training runs, as they are shipped: with a knob, from a rule.
 

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from agents.command_line import run_app
+from agents.command_line import Workers, run_app
 from agents.registry import NAMED_PAIRS, PolicyError
 from agents.tuned_files import Tuned, read_tuned, write_tuned
+from splitenv.options import AsJson, Changes
 from splitenv.provenance import provenance, to_json
 from splitenv.scenario import Scenario, load_scenario, parse_overrides, scenario_names
 
@@ -48,19 +49,13 @@ def run(
         typer.Option(min=0.0, max=1.0, help="Attainment to have; the strictest SLA class's."),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Settings to try of each rule.")] = TRIALS,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Such as load=1.4.")
-    ] = None,
+    change: Changes = None,
     out: Annotated[Path, typer.Option(help="Folder for SCENARIO/RULE.yaml.")] = Path("runs/tuned"),
     journals: Annotated[
         Path, typer.Option(help="Folder of the studies, from which a stopped one goes on.")
     ] = Path("runs/tune"),
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; as many as there are cores.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the JSON instead of the table.")
-    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find the parameters with which a rule takes least GPU time and has the target attainment.
 

@@ -178,8 +178,8 @@ def world_digest(scenario: Scenario) -> str:
 def starting_rule(scenario: str) -> str | None:
     """Spec of the shipped rule that learning starts from, under whose dispatch it then runs.
 
-    Of those that drop the late, which is what overload asks for, the one whose requests cost least,
-    violations at the scenario's price. None if none was tuned for it.
+    Of those that drop the hopeless, which is what overload asks for, the one whose requests cost
+    least, violations at the scenario's price. None if none was tuned for it.
     """
     files = sorted((FOLDER / scenario).glob("*-drop.yaml"))
     if not files:

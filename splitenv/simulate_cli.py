@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from splitenv.files import write_files
+from splitenv.options import AsJson, Changes
 from splitenv.records import require_pyarrow, to_parquet
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 from splitenv.timeline import SimulateError, Timeline, simulate
@@ -35,10 +36,7 @@ def command(
         ),
     ] = "120",
     seed: Annotated[int, typer.Option(min=0, help="What chance is drawn from.")] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Override a field of the scenario, such as load=1.4."),
-    ] = None,
+    settings: Changes = None,
     timeline: Annotated[
         Path | None, typer.Option(help="Draw every request and GPU to this HTML page.")
     ] = None,
@@ -48,9 +46,7 @@ def command(
     records: Annotated[
         Path | None, typer.Option(help="Write a row for every request to this .parquet file.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON instead of the table.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Play one episode of a scenario under a rule, and draw it.
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from splitenv.options import AsJson
+
 if TYPE_CHECKING:
     from splitenv.validation import Line
 
@@ -24,7 +26,7 @@ def validate(
         float, typer.Option(min=0.0, max=0.9, help="Leave out the lines above this load.")
     ] = 0.9,
     seed: Annotated[int, typer.Option(min=0, help="Of the arrivals and the placements.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the simulator with queueing theory; exit 1 if a line misses its criterion.
 

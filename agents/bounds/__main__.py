@@ -20,6 +20,7 @@ from agents.command_line import run_app
 from agents.evaluation import run_episodes
 from agents.policy import Policy
 from agents.registry import make_policy, split_specs
+from splitenv.options import AsJson, Changes
 from splitenv.provenance import provenance, to_json
 from splitenv.scenario import Scenario, load_scenario, parse_overrides
 from splitenv.tables import build_tables, profile_digest
@@ -44,11 +45,8 @@ def run(
     policies: Annotated[
         str, typer.Option(help="Policies whose gap to the bound to show, separated by commas.")
     ] = "",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Override a field of the scenario, such as load=1.4."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    settings: Changes = None,
+    as_json: AsJson = False,
     check: Annotated[
         bool, typer.Option("--check", help="Check the bound on random small systems instead.")
     ] = False,

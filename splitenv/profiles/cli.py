@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from splitenv.options import AsJson
 from splitenv.profiles import catalogue, summary
 from splitenv.profiles.arrivals import HourRates
 from splitenv.profiles.compute import DeviceProfile, GpuProfile
@@ -27,11 +28,9 @@ app.add_typer(import_app, name="import")
 
 PIPE_WIDTH = 140
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
 
 @app.callback()
-def list_profiles(context: typer.Context, as_json: JsonOption = False) -> None:
+def list_profiles(context: typer.Context, as_json: AsJson = False) -> None:
     """List all profiles, or show or check them.
 
     Example: python -m splitenv profiles show a100 --plot a100.png
@@ -83,7 +82,7 @@ def show(
 
 
 @app.command()
-def check(as_json: JsonOption = False) -> None:
+def check(as_json: AsJson = False) -> None:
     """Validate every profile; exit 1 with one line per fault.
 
     Example: python -m splitenv profiles check
