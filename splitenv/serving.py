@@ -211,14 +211,13 @@ def drop_hopeless(
     retire(tables, belief, env, model, now)
     row = 2 * model + 1
     line = belief.line[env, row]
-    members = -1
-    while members != 0:
+    most = belief.members.shape[0]
+    members = most
+    while members == most:
         members = 0
         for position in range(line.first, line.first + line.size):
             slot = belief.waiting[env, row, position]
-            if members < belief.members.shape[0] and hopeless(
-                tables, belief.request[slot, env], now
-            ):
+            if members < most and hopeless(tables, belief.request[slot, env], now):
                 belief.members[members] = slot
                 members += 1
         drop(tables, settings, belief, truth, env, members, now)
