@@ -91,7 +91,7 @@ def train(
     console = Console()
     try:
         training.train(run, console)
-    except training.Stopped as stopped:
+    except training.StoppedError as stopped:
         console.print(f"stopped at {run.steps:,} of {run.total:,} steps; continue with:")
         console.print(f"python train.py --resume {run.folder}", soft_wrap=True)
         raise typer.Exit(stopped.exit_code) from None

@@ -49,9 +49,8 @@ class Bundled(Policy):
         else:
             meaning = "from cheap, -1, to rarely late, 1"
             known = Parameter(graph.knob.value, -1.0, 1.0, meaning)
-            # Class variables of other policies; a bundle has a knob or none.
-            self.parameters = {"knob": known}  # type: ignore[misc]
-            self.aggressiveness = "knob"  # type: ignore[misc]
+            self.parameters = {"knob": known}
+            self.aggressiveness = "knob"
             super().__init__(knob=graph.knob.value if knob is None else knob)
             knob = self.knob
         self.name = bundle.manifest.name

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random.mtrand import get_bit_generator
 
 from agents.mixed_env import MixedVecEnv
 from agents.ppo import UNREADABLE, Model, RunError
@@ -18,7 +19,7 @@ from agents.vec_env import SplitVecEnv
 from splitenv.files import write_bytes
 from splitenv.state import Array
 
-FORMAT = 2
+FORMAT = 3
 
 
 def checkpoint(model: Model, path: Path, notes: dict[str, Any]) -> None:
@@ -39,20 +40,17 @@ def checkpoint(model: Model, path: Path, notes: dict[str, Any]) -> None:
     for index, moments in model.policy.optimizer.state_dict()["state"].items():
         for name, tensor in moments.items():
             arrays[f"optimizer/{index}/{name}"] = tensor.numpy()
-    legacy = np.random.get_state(legacy=False)  # noqa: NPY002 - Stable-Baselines3 draws from it
-    assert isinstance(legacy, dict)
-    numpy_state = legacy["state"]
+    # Stable-Baselines3 draws its minibatches from numpy's global generator.
+    drawn = get_bit_generator().state["state"]
     state = {
         "format": FORMAT,
         "steps": model.num_timesteps,
         "updates": model._n_updates,
         "episodes": list(model.ep_info_buffer or ()),
-        "position": int(numpy_state["pos"]),
-        "has_gauss": int(legacy["has_gauss"]),
-        "gauss": float(legacy["gauss"]),
+        "position": int(drawn["pos"]),
         "notes": notes,
     }
-    arrays["numpy"] = numpy_state["key"]
+    arrays["numpy"] = drawn["key"]
     arrays["torch"] = torch.get_rng_state().numpy()
     arrays["starts"] = np.asarray(model._last_episode_starts, np.bool_)
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
@@ -110,9 +108,8 @@ def _restore(model: Model, arrays: dict[str, Array], state: dict[str, Any]) -> N
     model.ep_success_buffer = deque(maxlen=model._stats_window_size)
     model._last_obs = env.observation()
     model._last_episode_starts = arrays["starts"]
-    position, has_gauss, gauss = state["position"], state["has_gauss"], state["gauss"]
-    generator = ("MT19937", arrays["numpy"], position, has_gauss, gauss)
-    np.random.set_state(generator)  # noqa: NPY002 - Stable-Baselines3 draws from it
+    drawn = {"key": arrays["numpy"], "pos": state["position"]}
+    get_bit_generator().state = {"bit_generator": "MT19937", "state": drawn}
     torch.set_rng_state(torch.from_numpy(arrays["torch"]))
 
 

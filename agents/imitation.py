@@ -176,7 +176,7 @@ def _learn(
         error = functional.mse_loss(values * known[rows], returns[rows] * known[rows])
         loss = error - ((1.0 - SMOOTHING) * own + SMOOTHING * even).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         progress((batch + 1) / (EPOCHS * batches))
     return _judge(policy, shown)

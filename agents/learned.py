@@ -68,9 +68,8 @@ class SB3Policy(Policy):
         if preference is not None:
             meaning = "price of a violation, as a multiple of the scenario's"
             known = Parameter(1.0, *limits, meaning, ratio=True)
-            # Class variables of other policies; a trained one has a knob or none.
-            self.parameters = {"preference": known}  # type: ignore[misc]
-            self.aggressiveness = "preference"  # type: ignore[misc]
+            self.parameters = {"preference": known}
+            self.aggressiveness = "preference"
             super().__init__(preference=preference)
             knobs = [knob_of(preference, limits)]
         else:

@@ -22,7 +22,7 @@ nothing (all disciplines but ``slack``), only actions without one are tried.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,7 @@ class Lookahead(Policy):
     """
 
     name = "lookahead"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "futures": Parameter(8, 1, 256, "K: futures that every action is tried in"),
         "horizon": Parameter(32, 1, 1024, "H: decisions that are looked ahead, this one included"),
         "seed": Parameter(0, 0, 2**31, "seed of the futures"),

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
 from splitenv.context import Context
@@ -257,7 +258,7 @@ class SplitPolicy(MaskableActorCriticPolicy):
         entropy = -(odds.exp() * odds).sum(1)
         return self.critic(obs), odds.gather(1, actions.long()[:, None])[:, 0], entropy
 
-    def predict_values(self, obs: Tensor) -> Tensor:  # type: ignore[override]
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Values, shape (N, 1)."""
         return torch.as_tensor(self.critic(obs))
 

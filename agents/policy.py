@@ -19,7 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,8 +85,8 @@ class Tunable:
     """
 
     name: str
-    parameters: ClassVar[Mapping[str, Parameter]] = {}
-    aggressiveness: ClassVar[str | None] = None
+    parameters: Mapping[str, Parameter] = {}
+    aggressiveness: str | None = None
 
     def __init__(self, **values: float) -> None:
         for unknown in values.keys() - self.parameters.keys():

@@ -102,10 +102,6 @@ def ranges() -> dict[str, Any]:
     return {name: json.loads(distribution_to_json(each)) for name, each in RANGES.items()}
 
 
-class Pruned(Exception):  # noqa: N818 - not an error
-    """A run is given up."""
-
-
 class SweptRun(StudyRun):
     """A run that is given up once its best score is over the bar of an evaluation.
 
@@ -125,7 +121,7 @@ class SweptRun(StudyRun):
         best, at = self.best, len(self.evaluations) - 1
         assert best is not None
         if self.steps < self.total and at < len(self._bars) and best["score"] > self._bars[at]:
-            raise Pruned
+            raise optuna.TrialPruned
         return entry
 
 
@@ -143,7 +139,7 @@ class Trial:
         try:
             train_quietly(run)
             pruned = False
-        except Pruned:
+        except optuna.TrialPruned:
             pruned = True
         scores = [each["score"] for each in run.evaluations]
         best = run.best

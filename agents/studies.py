@@ -29,7 +29,7 @@ from agents.items import compile_kernel
 from agents.ppo import CONFIG, PPOSettings, RunError, read_config
 from agents.registry import PolicyError
 from agents.runner import start_worker
-from agents.training import CHECKPOINT, Kind, Run, Stopped, begin, reopen, train
+from agents.training import CHECKPOINT, Kind, Run, StoppedError, begin, reopen, train
 from agents.tuned_files import world_digest
 from splitenv.provenance import write_json
 from splitenv.scenario import Scenario, load_scenario
@@ -154,7 +154,7 @@ def processes(count: int) -> Iterator[Work]:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(count, context, initializer=start_worker) as pool:
             yield lambda jobs, advance: _there(pool, count, jobs, advance)
-    except (KeyboardInterrupt, Stopped):
+    except (KeyboardInterrupt, StoppedError):
         raise InterruptedRunError("stopped; the same command goes on from there") from None
     except BrokenProcessPool as error:
         raise PolicyError(

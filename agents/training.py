@@ -61,7 +61,7 @@ CHECKPOINT_ROLLOUTS = 16
 """Rollouts between checkpoints: some 20 s."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error
+class StoppedError(Exception):
     """The run was asked to stop, and has saved itself.
 
     Attributes
@@ -269,7 +269,7 @@ def train(run: Run, console: Console) -> None:
 
     Raises
     ------
-    Stopped
+    StoppedError
         After SIGINT or SIGTERM: the run finishes its rollout and update, a second or two, and
         saves itself. A second signal ends it at once and leaves the last checkpoint.
     """
@@ -326,7 +326,7 @@ class _Watch(BaseCallback):
         if self.received or rollouts % CHECKPOINT_ROLLOUTS == 0 or run.steps >= run.total:
             run.save()
         if self.received and run.steps < run.total:
-            raise Stopped(self.received[0])
+            raise StoppedError(self.received[0])
 
     def _is_due(self, parts: int) -> bool:
         """Whether the last rollout crossed into a new part; never twice at the same step."""

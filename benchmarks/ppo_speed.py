@@ -109,7 +109,7 @@ class Bare:
             + settings.value * functional.mse_loss(values, batch["return"][rows])
         )
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.policy.parameters(), settings.gradient_norm)
         self.optimizer.step()
 

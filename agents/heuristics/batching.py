@@ -121,7 +121,7 @@ class Window(Batching):
     """A full batch at once, else what there is when the first has waited for so long."""
 
     name = "window"
-    parameters: ClassVar[Mapping[str, Parameter]] = {"size": SIZE, "wait": WAIT}
+    parameters: Mapping[str, Parameter] = {"size": SIZE, "wait": WAIT}
     aggressiveness = "wait"
     size: float
     wait: float
@@ -137,7 +137,7 @@ class Preferred(Batching):
     """The largest preferred size at once, else what there is when the first has waited."""
 
     name = "preferred"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "least": Parameter(4, 1, LARGEST, "smallest preferred size; the others double it"),
         "wait": WAIT,
     }
@@ -159,7 +159,7 @@ class Fitted(Batching):
     """Waits while company is worth it, by a line fitted to the batch curve."""
 
     name = "fitted"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "budget": Parameter(
             0.5, 0.0, 2.0, "request seconds of waiting, in shortest relative deadlines"
         ),
@@ -176,7 +176,7 @@ class Aimd(Batching):
     """Up to a largest batch, found by additive increase and multiplicative decrease."""
 
     name = "aimd"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "target": Parameter(
             0.5,
             0.02,
@@ -204,7 +204,7 @@ class Nexus(Batching):
     """At once, a window over the queue by deadline; who would make it late is dropped."""
 
     name = "nexus"
-    parameters: ClassVar[Mapping[str, Parameter]] = {"size": SIZE}
+    parameters: Mapping[str, Parameter] = {"size": SIZE}
     aggressiveness = "size"
     size: float
 
@@ -227,7 +227,7 @@ class Symphony(Batching):
     """At the latest moment at which everybody is still in time."""
 
     name = "symphony"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "spare": Parameter(0, 0, 1, "members to leave room for, 0 or 1"),
         "guard": Parameter(0.1, 0.0, 1.0, "how much earlier, as a share of the shortest deadline"),
     }
@@ -257,7 +257,7 @@ class ControlLimit(Batching):
     """As many as there are, at most the batch limit, once there are so many."""
 
     name = "control-limit"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "limit": Parameter(4, 1, 16, "members that a batch waits for"),
         "wait": Parameter(
             0.5, 0.0, 1.0, "longest wait of the first, as a share of the shortest relative deadline"

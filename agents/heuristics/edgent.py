@@ -18,7 +18,7 @@ So it differs from ``latency-bound`` exactly where queues and company are what c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Edgent(Policy):
     """The smallest cloud share that would meet the deadline were there no queue."""
 
     name = "edgent"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "margin": Parameter(
             0.0, 0.0, 0.5, "slack to keep, queues not counted, as a share of the deadline"
         ),

@@ -7,7 +7,6 @@ everything to the cloud and with running everything on the device.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class FixedSplit(Policy):
     """
 
     name = "fixed"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "ratio": Parameter(0.5, 0.0, 1.0, "split ratio: the cloud's share of the model's compute"),
     }
     aggressiveness = "ratio"

@@ -27,7 +27,7 @@ A hold lasts for h times the slack that it has alone, see :mod:`agents.heuristic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class IpSsa(Policy):
     """The split of a request by itself, or a cheaper one in the batch that is forming."""
 
     name = "ip-ssa"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "margin": Parameter(0.2, 0.0, 0.5, "predicted slack to keep, as a share of the deadline"),
         "hold": Parameter(
             0.5, 0.0, 0.75, "longest hold of who opens a batch, as a share of slack; nearest level"

@@ -20,7 +20,7 @@ is none, the fastest. A placement predicted to miss without a hold is taken only
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class JointGreedy(Policy):
     """The cheapest (placement, hold) pair that is predicted to meet the deadline."""
 
     name = "joint-greedy"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "margin": Parameter(1.15, 1.0, 1.35, "factor on the predicted latency"),
         "k": Parameter(1.0, 0.5, 2.0, "factor on the companions expected to arrive"),
         "slowdown": Parameter(1.0, 1.0, 1.3, "factor on the predicted batch time"),

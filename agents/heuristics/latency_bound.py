@@ -19,7 +19,6 @@ the next shorter hold is tried; where none does without a hold, the fastest plac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 
@@ -33,7 +32,7 @@ class LatencyBound(Policy):
     """The smallest cloud share predicted to meet the deadline with a margin, no hold."""
 
     name = "latency-bound"
-    parameters: ClassVar[Mapping[str, Parameter]] = {"margin": MARGIN}
+    parameters: Mapping[str, Parameter] = {"margin": MARGIN}
     aggressiveness = "margin"
     margin: float
 
@@ -60,7 +59,7 @@ class LatencyBoundBatching(LatencyBound):
     """The smallest cloud share that meets the deadline with a margin even after its hold."""
 
     name = "latency-bound-batching"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "margin": MARGIN,
         "hold": Parameter(0.125, 0.0, 0.75, "longest hold, as a share of slack; nearest level"),
     }

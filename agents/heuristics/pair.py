@@ -50,12 +50,11 @@ class Pair(Policy):
         }
         renamed = {spelled[key]: known for key, known in batching.parameters.items()}
         knob = spelled.get(batching.aggressiveness or "")
-        # Class variables of other policies; of a pair they follow from its parts.
-        self.parameters = {**split.parameters, **renamed}  # type: ignore[misc]
+        self.parameters = {**split.parameters, **renamed}
         first, second = split.aggressiveness, knob
         if batching.spends_slack:
             first, second = second, first
-        self.aggressiveness = first or second  # type: ignore[misc]
+        self.aggressiveness = first or second
         super().__init__(**values)
         self._split = split(**{key: getattr(self, key) for key in split.parameters})
         self._batching = batching(**{key: getattr(self, spelled[key]) for key in spelled})

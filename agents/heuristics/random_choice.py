@@ -6,7 +6,7 @@ Source: none; uniform over the actions that the mask allows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class RandomChoice(Policy):
     """Uniform over the allowed (placement, hold) pairs; ``bind`` starts its generator anew."""
 
     name = "random"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "seed": Parameter(0, 0, 2**31 - 1, "seed of its generator; nothing to tune"),
     }
     seed: float

@@ -15,7 +15,7 @@ to that share, of two as near the one with less cloud; no hold.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Threshold(Policy):
     """The split ratio that the link's effective rate stands for."""
 
     name = "threshold"
-    parameters: ClassVar[Mapping[str, Parameter]] = {
+    parameters: Mapping[str, Parameter] = {
         "rate": Parameter(
             2.0, 0.1, 50.0, "effective rate from which the cloud runs the whole model, Mbit/s"
         ),

@@ -14,7 +14,7 @@ from agents import studies
 from agents.command_line import InterruptedRunError
 from agents.ppo import RunError, load_hyperparameters
 from agents.studies import Asked, Result, StudyRun, open_run, processes
-from agents.training import Stopped
+from agents.training import StoppedError
 from splitenv.scenario import load_scenario
 
 
@@ -59,10 +59,10 @@ def test_results_come_in_the_order_of_the_jobs_and_no_job_waits_in_the_pool(tmp_
 
 def test_after_a_stop_nothing_more_is_begun(tmp_path: Path) -> None:
     def stop() -> None:
-        raise Stopped(2)
+        raise StoppedError(2)
 
     jobs = [Doing(tmp_path / "stopped", stop), *(Doing(tmp_path / f"{n}") for n in range(5))]
-    with Pool(1) as pool, pytest.raises(Stopped):
+    with Pool(1) as pool, pytest.raises(StoppedError):
         studies._there(pool, 1, jobs, lambda: None)
     assert len(pool.given) == 1
     assert not (tmp_path / "stopped" / studies.RESULT).exists()

@@ -93,7 +93,7 @@ def test_a_stopped_and_resumed_run_ends_as_one_that_was_not_stopped(
 
     stopped = start(tmp_path / "stopped", scenario, settings, **others)
     stop_within(stopped, ROLLOUTS // 2, monkeypatch)
-    with pytest.raises(training.Stopped) as stop:
+    with pytest.raises(training.StoppedError) as stop:
         train(stopped, silent())
     assert stop.value.exit_code == 143
     np.random.rand(17)  # noqa: NPY002 - what else the process draws must not matter
