@@ -6,8 +6,8 @@ of it: the mean, over three loads, of its cost over the best tuned rule's.
 
 **Pruning.** After each held-out evaluation a run is given up if the best score that it has had is
 worse than the median, at that evaluation, of the runs before it (the median rule of Golovin et al.,
-*Google Vizier*, KDD 2017). Never among the first few runs, nor in the first half of a run: runs
-leave the rule early or late, and those that leave it late end no worse.
+*Google Vizier*, KDD 2017). Never among the first few runs, nor in the first half of a run: one
+that has not left the rule it started from by then may still end best.
 
 **Resuming.** As in :mod:`agents.tuning`: trials are asked and told in batches of fixed size, each a
 function of the trials before it, whatever the number of processes. A study that was stopped goes on
