@@ -8,6 +8,7 @@ giving a hopeless request up (docs/learning.md).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,12 @@ SMOOTHING = 0.1
 EPOCHS = 5
 MINIBATCH = 2048
 LEARNING_RATE = 2e-3
-SETTLE = 64
-"""Steps at either end whose returns are not learned: rewards not yet scaled, returns cut short."""
+SCALED = 64
+"""Steps until rewards are scaled as they stay."""
+CUT = 0.1
+"""Share of a return's weight that may be missing, since what was shown ends there."""
+LONGEST = 0.995
+"""Discount from which on more than that is missing: nobody is shown an episode without end."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def imitate(
     """
     env = model.env
     assert isinstance(env, MixedVecEnv)
-    steps = max(-(-decisions // env.num_envs), 3 * SETTLE)
+    steps = max(-(-decisions // env.num_envs), 3 * _settling(model.gamma))
     shown = together(
         [
             show(part, rule, steps, model.gamma, lambda done: progress(0.3 * done))
@@ -138,17 +143,22 @@ def choice_of_action(env: SplitVecEnv) -> Array:
     return np.array([exact.get(a, of_placement[int(p)]) for a, p in enumerate(placement)], np.int64)
 
 
+def _settling(discount: float) -> int:
+    """Steps at either end whose returns are not learned: not yet scaled, or cut short."""
+    return max(SCALED, math.ceil(math.log(CUT) / math.log(min(max(discount, CUT), LONGEST))))
+
+
 def _returns(rewards: Array, ends: Array, discount: float) -> Array:
-    """Discounted sums; an episode that is truncated goes on as its last reward's neighbours did."""
-    steps = len(rewards)
+    """Discounted sums; NaN where they are not known."""
+    steps, settling = len(rewards), _settling(discount)
     returns = np.full(rewards.shape, np.nan)
     total = np.zeros(rewards.shape[1])
     age = np.zeros(rewards.shape[1])
     for step in reversed(range(steps)):
         total = np.where(ends[step], 0.0, total) * discount + rewards[step]
         age = np.where(ends[step], 0, age) + 1
-        if step >= SETTLE:
-            returns[step] = np.where(age > SETTLE, total, np.nan)
+        if step >= settling:
+            returns[step] = np.where(age > settling, total, np.nan)
     return returns
 
 

@@ -71,6 +71,8 @@ class Layout:
         Of every choice: placement x hold levels + hold level.
     holds
         Hold levels that count, 1 where holds do not.
+    privileged
+        Columns behind all these that only the critic sees.
     """
 
     features: int
@@ -80,6 +82,7 @@ class Layout:
     spread: tuple[int, ...]
     column: tuple[int, ...]
     holds: int
+    privileged: int = 0
 
     @classmethod
     def of(
@@ -87,6 +90,7 @@ class Layout:
         context: Context,
         choices: np.ndarray[Any, Any],
         preferences: tuple[float, float] | None,
+        privileged: int = 0,
     ) -> Layout:
         """Lay out a scenario's observations and these of its actions."""
         names = [feature.name for feature in context.features]
@@ -103,12 +107,18 @@ class Layout:
             spread=tuple(names.index(name) for name in SPREAD),
             column=tuple((placement * holds + hold).tolist()),
             holds=holds,
+            privileged=privileged,
         )
 
     @property
     def knobs(self) -> int:
-        """How many columns follow an observation: 0 or 1."""
+        """How many columns follow an observation for the knob: 0 or 1."""
         return 0 if self.preferences is None else 1
+
+    @property
+    def seen(self) -> int:
+        """Columns that the actor sees."""
+        return self.features + self.knobs
 
 
 class Scorer(nn.Module):
@@ -127,7 +137,7 @@ class Scorer(nn.Module):
         self.register_buffer("slack_steps", torch.tensor(SLACK_STEPS, dtype=torch.float32))
         self.register_buffer("safety_steps", torch.tensor(SAFETY_STEPS, dtype=torch.float32))
         self.register_buffer("spread_steps", torch.tensor(SPREAD_STEPS, dtype=torch.float32))
-        wide = layout.features + layout.knobs + len(SPREAD_STEPS) * len(self.spread)
+        wide = layout.seen + len(SPREAD_STEPS) * len(self.spread)
         self.trunk = tanh_layers(wide, trunk)
         self.mix = nn.Linear(trunk[-1], width)
         self.local = nn.Linear(len(SLACK_STEPS) + len(SAFETY_STEPS) + 2, width, bias=False)
@@ -226,8 +236,8 @@ class SplitPolicy(MaskableActorCriticPolicy):
         """Make actor and critic."""
         layout, trunk, width = self._shape
         actor = Scorer(layout, trunk, width)
-        seen = layout.features + layout.knobs
-        return actor, nn.Sequential(*tanh_layers(seen, trunk), nn.Linear(trunk[-1], 1))
+        known = layout.seen + layout.privileged
+        return actor, nn.Sequential(*tanh_layers(known, trunk), nn.Linear(trunk[-1], 1))
 
     @property
     def layout(self) -> Layout:
@@ -236,7 +246,7 @@ class SplitPolicy(MaskableActorCriticPolicy):
 
     def log_odds(self, observations: Tensor, masks: Any) -> Tensor:
         """Log probabilities of the choices, (N, C); ``masks`` likewise, or None."""
-        logits = self.actor(observations)
+        logits = self.actor(observations[:, : self.layout.seen])
         if masks is not None:
             allowed = torch.as_tensor(masks, dtype=torch.float32).reshape(logits.shape)
             logits = logits + (1.0 - allowed) * MASKED

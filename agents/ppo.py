@@ -19,6 +19,7 @@ from agents.capacity import capacity
 from agents.mixed_env import MixedVecEnv
 from agents.network import Layout, SplitPolicy
 from agents.pressure import Constraint, LoadBands, Preferences, RewardScale, allowed_violations
+from agents.privileged import PRIVILEGED
 from agents.registry import PolicyError
 from agents.suite import Load, with_load
 from agents.vec_env import SplitVecEnv
@@ -167,6 +168,7 @@ def training_env(
     *,
     target: float | None = None,
     preferences: bool = False,
+    privileged: bool = False,
     kind: type[SplitVecEnv] = SplitVecEnv,
 ) -> MixedVecEnv:
     """Make the environments of a run, rewards scaled: half of them with the scenario's own GPUs.
@@ -177,6 +179,8 @@ def training_env(
         Attainment to hold in every band of load and tier; None leaves the violation price as it is.
     preferences
         Draw that price for every episode, and show it.
+    privileged
+        Add what only a critic may see.
     kind
         Of the environments of one world.
     """
@@ -192,7 +196,9 @@ def training_env(
             allowed = allowed_violations(simulator, target)
             constraint = Constraint(simulator, LoadBands(simulator), allowed)
         drawn = Preferences(simulator, (seed, place), settings.preferences) if preferences else None
-        parts.append(kind(simulator, scale, constraint=constraint, preferences=drawn))
+        parts.append(
+            kind(simulator, scale, constraint=constraint, preferences=drawn, privileged=privileged)
+        )
     return MixedVecEnv(parts)
 
 
@@ -228,7 +234,8 @@ def build_model(
     if algorithm == "maskable-ppo":
         own = env.parts[0]
         limits = None if own.preferences is None else own.preferences.limits
-        layout = Layout.of(Context(own.simulator.tables), own.choices, limits)
+        columns = 0 if own.privileged is None else PRIVILEGED
+        layout = Layout.of(Context(own.simulator.tables), own.choices, limits, columns)
         kind = policy
         network = {"layout": layout, "trunk": settings.layers, "width": settings.width}
     return (MaskablePPO if algorithm == "maskable-ppo" else PPO)(

@@ -93,6 +93,8 @@ class Run:
     """
 
     environment: ClassVar[type[SplitVecEnv]] = SplitVecEnv
+    privileged: ClassVar[bool] = True
+    """Whether the critic is shown the world; only maskable PPO's can be."""
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder = folder
@@ -112,6 +114,7 @@ class Run:
             self.config["seed"],
             target=self.config["target_attainment"],
             preferences=self.config["preference_conditioned"],
+            privileged=self.privileged and self.config["algorithm"] == "maskable-ppo",
             kind=self.environment,
         )
 

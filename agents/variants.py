@@ -89,10 +89,9 @@ class BlindPolicy(SplitPolicy):
         names = [feature.name for feature in schema(layout.placements)]
         columns = [names.index(name) for name in QUEUE_AND_LOAD]
         actor, critic = super()._networks()
-        width = layout.features + layout.knobs
         return (
-            nn.Sequential(Hidden(width, columns), actor),
-            nn.Sequential(Hidden(width, columns), critic),
+            nn.Sequential(Hidden(layout.seen, columns), actor),
+            nn.Sequential(Hidden(layout.seen + layout.privileged, columns), critic),
         )
 
 
@@ -105,7 +104,7 @@ class PlainPolicy(SplitPolicy):
         last = nn.Linear(trunk[-1], len(layout.column))
         nn.init.orthogonal_(last.weight, 0.01)
         nn.init.zeros_(last.bias)
-        return nn.Sequential(*tanh_layers(layout.features + layout.knobs, trunk), last), critic
+        return nn.Sequential(*tanh_layers(layout.seen, trunk), last), critic
 
 
 class BlindRun(OtherNetwork):
@@ -118,6 +117,12 @@ class PlainRun(OtherNetwork):
     """With a plain network."""
 
     network = PlainPolicy
+
+
+class UnprivilegedRun(StudyRun):
+    """With a critic that sees what the actor sees."""
+
+    privileged = False
 
 
 class UnmaskedEnv(SplitVecEnv):
@@ -223,6 +228,7 @@ VARIANTS: dict[str, Variant] = {
     "plain-network": Variant("Stable-Baselines3's MLP", kind=PlainRun),
     "one-scale": Variant("one reward scale for all loads", kind=OneScaleRun),
     "no-queue-features": Variant("queues and load hidden", kind=BlindRun),
+    "plain-critic": Variant("critic sees what the actor sees", kind=UnprivilegedRun),
     "late-reward": Variant("paid once physics has fixed it", kind=LateRewardRun),
 }
 """The shipped way, and one change at a time; a line more is a variant more."""

@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from agents.pressure import Constraint, LoadBands, Preferences, RewardScale
+from agents.privileged import PRIVILEGED, Privileged
 from splitenv.disciplines import HOLDING
 from splitenv.features import bounds
 from splitenv.parts import Dispatch
@@ -48,6 +49,8 @@ class SplitVecEnv(VecEnv):
         Scales the rewards that are handed out; episode returns stay in units of cost.
     constraint, preferences
         What a violation costs, at most one of them; preferences add a column to observations.
+    privileged
+        Whether columns for the critic alone follow.
 
     Attributes
     ----------
@@ -63,6 +66,7 @@ class SplitVecEnv(VecEnv):
         *,
         constraint: Constraint | None = None,
         preferences: Preferences | None = None,
+        privileged: bool = False,
     ) -> None:
         self.simulator = simulator
         self.scale = scale
@@ -70,9 +74,10 @@ class SplitVecEnv(VecEnv):
         self.preferences = preferences
         self.choices = choices_of(simulator.tables, simulator.scenario.dispatch)
         self.bands = LoadBands(simulator)
+        self.privileged = Privileged(simulator, self.bands) if privileged else None
         low, high = bounds(simulator.tables.enter.shape[1])
-        if preferences is not None:
-            low, high = np.append(low, np.float32(-1)), np.append(high, np.float32(1))
+        more = np.ones((preferences is not None) + PRIVILEGED * privileged, np.float32)
+        low, high = np.append(low, -more), np.append(high, more)
         offered = spaces.Discrete(len(self.choices))
         super().__init__(simulator.envs, spaces.Box(low, high), offered)
         self._actions: Array = np.zeros(self.num_envs, np.int64)
@@ -99,9 +104,12 @@ class SplitVecEnv(VecEnv):
 
     def observation(self) -> npt.NDArray[np.float32]:
         """A copy of what the last reset or step gave: Stable-Baselines3 keeps a reference."""
-        if self.preferences is None:
-            return np.array(self.simulator.observation)
-        return np.concatenate([self.simulator.observation, self.preferences.knob], axis=1)
+        return np.concatenate([self.simulator.observation, *self._behind()], axis=1)
+
+    def _behind(self) -> list[Array]:
+        """Columns behind those of the scheduler, as they stand."""
+        knob = [] if self.preferences is None else [np.array(self.preferences.knob)]
+        return knob if self.privileged is None else [*knob, self.privileged()]
 
     def step_async(self, actions: Array) -> None:
         """Take in the choices, shape (E,)."""
@@ -110,7 +118,7 @@ class SplitVecEnv(VecEnv):
     def step_wait(self) -> tuple[Array, Array, Array, Infos]:
         """Step, and return observations, rewards, dones and infos."""
         simulator = self.simulator
-        band = self.bands()
+        band, behind = self.bands(), self._behind()
         simulator.step(self._actions, SAME_STEP)
         ended = np.array(simulator.truncated)
         reward = self.paid()
@@ -121,7 +129,7 @@ class SplitVecEnv(VecEnv):
         infos = self._nothing_ended
         if ended.any():
             rows = np.flatnonzero(ended)
-            infos = self._infos(rows)
+            infos = self._infos(rows, behind)
             if self.constraint is not None:
                 self.constraint.ended(rows)
             if self.preferences is not None:
@@ -132,13 +140,14 @@ class SplitVecEnv(VecEnv):
         """What the step just made pays, shape (E,), before it is weighed and scaled."""
         return np.array(self.simulator.reward)
 
-    def _infos(self, rows: Array) -> Infos:
+    def _infos(self, rows: Array, behind: list[Array]) -> Infos:
         infos = list(self._nothing_ended)
         for row in rows.tolist():
             finished = self.simulator.finished[row]
+            last = self.simulator.final_observation[row]
             counted = {name: float(finished[name]) for name in METRICS.names or ()}
             infos[row] = {
-                "terminal_observation": self._last_observation(row),
+                "terminal_observation": np.concatenate([last, *(each[row] for each in behind)]),
                 "TimeLimit.truncated": True,
                 "episode": {
                     "r": counted["total_reward"],
@@ -147,10 +156,6 @@ class SplitVecEnv(VecEnv):
                 },
             }
         return infos
-
-    def _last_observation(self, row: int) -> npt.NDArray[np.float32]:
-        last = np.array(self.simulator.final_observation[row])
-        return last if self.preferences is None else np.append(last, self.preferences.knob[row])
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any

@@ -1,0 +1,56 @@
+"""What the critic alone is shown of a running episode: the world that no scheduler sees.
+
+A burst in a quiet hour and an overloaded pool look alike from the inside, and what is still to come
+differs by a factor of ten. A critic that has to average over the two makes advantages out of that
+difference, and teaches by them. It is not deployed, so it may know better (Pinto et al.,
+"Asymmetric Actor Critic for Image-Based Robot Learning", 2018); the actor sees the observation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.pressure import BANDS, LoadBands
+from splitenv.simulator import Simulator
+
+FACTORS = 6
+"""Columns of factors: load, rate of arrivals now, links, devices, GPUs, company."""
+PRIVILEGED = FACTORS + BANDS
+"""Columns that are shown."""
+
+
+class Privileged:
+    """Load, links, devices and GPUs of every environment's episode, as the world has drawn them.
+
+    Parameters
+    ----------
+    simulator
+        That is looked into.
+    bands
+        By which rewards are scaled: the critic has to know in which unit they come.
+    """
+
+    def __init__(self, simulator: Simulator, bands: LoadBands) -> None:
+        self._simulator = simulator
+        self._bands = bands
+        pool = simulator.scenario.pool
+        self._gpus = (np.log(pool.faster), pool.company - 1.0)
+
+    def __call__(self) -> npt.NDArray[np.float32]:
+        """Columns of the running episodes, shape (E, :data:`PRIVILEGED`), in [-1, 1]."""
+        simulator = self._simulator
+        world, gpus = simulator.truth.world, simulator.belief.clock["gpus"]
+        nominal = simulator.scenario.load
+        # Recorded arrivals have no rate but the load.
+        rate = np.where(world["rate"] > 0.0, world["rate"], world["load"])
+        factors: npt.NDArray[Any] = np.empty((simulator.envs, FACTORS))
+        factors[:, 0] = np.log(world["load"] / (nominal * np.maximum(gpus, 1)))
+        factors[:, 1] = np.log(rate / world["load"])
+        factors[:, 2] = np.log(world["bandwidth"])
+        factors[:, 3] = np.log(world["device_speed"])
+        factors[:, 4:] = self._gpus
+        shown = np.concatenate([factors / (1.0 + np.abs(factors)), np.eye(BANDS)[self._bands()]], 1)
+        return shown.astype(np.float32)
