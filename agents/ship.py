@@ -13,7 +13,7 @@ from agents.bundled import FOLDER
 from agents.command_line import run_app
 from splitenv.scenario import load_scenario, scenario_names
 
-STEPS = 4_000_000
+STEPS = 5_000_000
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

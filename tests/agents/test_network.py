@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.imitation import choice_of_action, imitate
+from agents.imitation import CUT, _returns, choice_of_action, imitate
 from agents.learned import SB3Policy
 from agents.network import MASKED, Layout, SplitPolicy, Whole
 from agents.policy import Policy
@@ -160,3 +160,17 @@ def test_the_knob_moves_what_is_decided(scenario: Scenario, settings: PPOSetting
         acted.append(turned.act(env.simulator.observation, env.simulator.mask))
     assert (acted[0] != acted[1]).any()
     assert policy.at(2.0).describe()["parameters"] == {"preference": 2.0}
+
+
+@pytest.mark.parametrize("discount", [0.9, 0.99])
+def test_returns_are_known_where_nine_tenths_of_them_were_seen(discount: float) -> None:
+    ends = np.zeros((1500, 2), bool)
+    ends[700, 1] = True
+    returns = _returns(np.ones(ends.shape), ends, discount)
+    known = ~np.isnan(returns)
+    whole = 1.0 / (1.0 - discount)
+    assert np.all(returns[known] >= (1.0 - CUT) * whole)
+    assert known[:600, 0].sum() > 300
+    assert not known[-20:].any()  # cut short where the showing ends
+    assert not known[681:701, 1].any()  # and where an episode does
+    assert known[701:1000, 1].all()
