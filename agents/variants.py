@@ -222,7 +222,7 @@ VARIANTS: dict[str, Variant] = {
     SHIPPED: Variant("as shipped"),
     "cold-start": Variant("nothing imitated, same dispatch", {"imitation": 0}),
     "fixed-price": Variant("one violation price, no knob", conditioned=False),
-    "discount-0.99": Variant("discount 0.99", {"discount": 0.99}),
+    "discount-0.9": Variant("discount 0.9", {"discount": 0.9}),
     "discount-0.8": Variant("discount 0.8", {"discount": 0.8}),
     "no-masks": Variant("everything offered", kind=UnmaskedRun),
     "plain-network": Variant("Stable-Baselines3's MLP", kind=PlainRun),
