@@ -8,13 +8,13 @@ difference, and teaches by them. It is not deployed, so it may know better (Pint
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from agents.pressure import BANDS, LoadBands
 from splitenv.simulator import Simulator
+
+Floats = npt.NDArray[np.float64]
 
 FACTORS = 6
 """Columns of factors: load, rate of arrivals now, links, devices, GPUs, company."""
@@ -44,13 +44,18 @@ class Privileged:
         simulator = self._simulator
         world, gpus = simulator.truth.world, simulator.belief.clock["gpus"]
         nominal = simulator.scenario.load
-        # Recorded arrivals have no rate but the load.
-        rate = np.where(world["rate"] > 0.0, world["rate"], world["load"])
-        factors: npt.NDArray[Any] = np.empty((simulator.envs, FACTORS))
-        factors[:, 0] = np.log(world["load"] / (nominal * np.maximum(gpus, 1)))
-        factors[:, 1] = np.log(rate / world["load"])
-        factors[:, 2] = np.log(world["bandwidth"])
-        factors[:, 3] = np.log(world["device_speed"])
-        factors[:, 4:] = self._gpus
+        columns = [
+            _log(world["load"] / (nominal * np.maximum(gpus, 1))),
+            _log(world["rate"] / np.maximum(world["load"], 1e-9)),
+            _log(world["bandwidth"]),
+            _log(world["device_speed"]),
+            *np.broadcast_to(self._gpus, (simulator.envs, 2)).T,
+        ]
+        factors = np.stack(columns, axis=1)
         shown = np.concatenate([factors / (1.0 + np.abs(factors)), np.eye(BANDS)[self._bands()]], 1)
         return shown.astype(np.float32)
+
+
+def _log(factor: Floats) -> Floats:
+    """Its logarithm; 0 for what is not drawn: before the first reset, or a rate where gaps are."""
+    return np.asarray(np.log(np.where(factor > 0.0, factor, 1.0)))

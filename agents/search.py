@@ -50,7 +50,7 @@ RANGES: dict[str, BaseDistribution] = {
     "epochs": IntDistribution(2, 8),
     "minibatch": CategoricalDistribution([2048, 4096, 8192]),
     "entropy": FloatDistribution(3e-4, 1e-2, log=True),
-    "discount": FloatDistribution(0.9, 0.998),
+    "discount": FloatDistribution(0.8, 0.998),
     "gae_lambda": FloatDistribution(0.8, 1.0),
     "clip": FloatDistribution(0.1, 0.4),
     "layers": CategoricalDistribution(["64x64", "128x128", "256x256", "128x128x128"]),
