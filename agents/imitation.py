@@ -76,7 +76,8 @@ def imitate(
     -------
     dict
         ``agreement``: share of the last decisions shown in which the greedy actor agrees;
-        ``explained_variance``: of their returns, by the critic.
+        ``explained_variance``: of their returns, by the critic; 0 if episodes are too short for any
+        return to be known.
     """
     env = model.env
     assert isinstance(env, MixedVecEnv)
@@ -200,6 +201,8 @@ def _judge(policy: SplitPolicy, shown: Shown) -> dict[str, float]:
         values = policy.predict_values(observations)[:, 0].numpy()
     returns = shown.returns[last]
     known = ~np.isnan(returns)
-    left = np.var((returns - values)[known]) / max(np.var(returns[known]), 1e-12)
+    left = 1.0
+    if known.any():
+        left = np.var((returns - values)[known]) / max(np.var(returns[known]), 1e-12)
     agreement = np.mean(odds.argmax(axis=1) == shown.choices[last])
     return {"agreement": float(agreement), "explained_variance": float(1.0 - left)}

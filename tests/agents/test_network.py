@@ -132,7 +132,7 @@ def test_a_rules_actions_are_taken_over_without_their_holds(
 def test_imitation_decides_as_the_rule_and_knows_what_that_earns(
     scenario: Scenario, settings: PPOSettings, rule: Policy
 ) -> None:
-    model, env = build(scenario, settings)
+    model, env = build(scenario, settings, privileged=True)
     told: list[float] = []
     learned = imitate(model, rule, 60_000, told.append)
 
