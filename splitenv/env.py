@@ -24,6 +24,9 @@ Observation = npt.NDArray[np.float32]
 Action = int | np.integer[Any]
 Info = dict[str, Any]
 
+METADATA: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
+"""What Gymnasium asks of an environment: how it can be rendered."""
+
 
 class SplitInferenceEnv(gymnasium.Env[Observation, Action]):
     """Decide for each request what the cloud runs and how long it may wait for company.
@@ -99,10 +102,7 @@ class SplitInferenceEnv(gymnasium.Env[Observation, Action]):
         If there is no such scenario, or it cannot be used.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 (gymnasium types it as an instance's)
-        "render_modes": ["ansi", "rgb_array"],
-        "render_fps": 4,
-    }
+    metadata = METADATA
 
     def __init__(
         self,

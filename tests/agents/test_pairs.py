@@ -10,6 +10,7 @@ import pytest
 
 from agents.evaluation import run_episodes
 from agents.heuristics.batching import Batching
+from agents.heuristics.fixed import AllCloud
 from agents.heuristics.pair import Pair
 from agents.policy import Parameter, Policy
 from agents.registry import BATCHINGS, NAMED_PAIRS, RULES, PolicyError, make_policy, make_rule
@@ -53,12 +54,9 @@ def test_a_pair_is_as_aggressive_as_its_split_or_else_as_its_batching() -> None:
 
 
 def test_a_batching_rules_parameter_that_the_split_has_too_takes_a_prefix() -> None:
-    class Split(Policy):
+    class Split(AllCloud):
         name = "split"
         parameters: ClassVar = {"wait": Parameter(1, 0, 2, "something else")}
-
-        def act(self, observations, masks):
-            raise NotImplementedError
 
     pair = Pair(Split, BATCHINGS["window"], wait=2, batching_wait=0.5)
 

@@ -24,6 +24,19 @@ ENVS = 12
 LIMITS = (0.25, 16.0)
 
 
+class Unforgetting(RewardScale):
+    """Whose deviation is that of all returns so far."""
+
+    KEPT = 1.0
+
+
+class Attentive(Constraint):
+    """To whom few requests say something, and who keeps them."""
+
+    FEWEST = 20.0
+    KEPT = 1.0
+
+
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
     return load_scenario(
@@ -39,8 +52,7 @@ def build(scenario: Scenario) -> Simulator:
 
 def test_each_band_of_load_is_scaled_by_the_deviation_of_its_own_returns() -> None:
     rng = np.random.default_rng(1)
-    scale = RewardScale(2, discount=0.9)
-    scale.KEPT = 1.0  # type: ignore[misc]
+    scale = Unforgetting(2, discount=0.9)
     running, seen = np.zeros(2), []
     for step in range(50):
         reward = rng.normal((-3.0, -30.0), (2.0, 20.0))
@@ -65,9 +77,7 @@ def test_bands_are_equally_wide_in_the_logarithm_of_load_per_gpu(scenario: Scena
 def constrained(scenario: Scenario, allowed: float) -> tuple[SplitVecEnv, Constraint]:
     simulator = build(scenario)
     wanted = np.full(len(tiers(simulator)), allowed)
-    constraint = Constraint(simulator, LoadBands(simulator), wanted)
-    constraint.FEWEST = 20.0  # type: ignore[misc]
-    constraint.KEPT = 1.0  # type: ignore[misc]
+    constraint = Attentive(simulator, LoadBands(simulator), wanted)
     return SplitVecEnv(simulator, constraint=constraint), constraint
 
 

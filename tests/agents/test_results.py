@@ -9,7 +9,7 @@ from agents.items import Cache
 from agents.judge import Cell, play_all, points_of
 from agents.overall import overall, said
 from agents.registry import PolicyError
-from agents.results import CLOSE, OPEN, _renewed, as_dict, markdown, table, verdict
+from agents.results import CLOSE, OPEN, Verdict, _renewed, as_dict, markdown, table, verdict
 from agents.runner import Runner
 from agents.suite import Load, Suite
 
@@ -37,9 +37,9 @@ def cells(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> list[Cell]:
     return play_all(points, runner, suite, 0, None, lambda items: lambda done: None)
 
 
-def judged(cells: list[Cell], suite: Suite, place: int) -> dict[str, object]:
+def judged(cells: list[Cell], suite: Suite, place: int) -> Verdict:
     rules = suite.model_copy(update={"policies": ("joint-greedy",)})
-    return vars(verdict(cells[place], rules, [LEARNED]))
+    return verdict(cells[place], rules, [LEARNED])
 
 
 def test_where_a_rule_gets_there_costs_are_compared_at_the_target(
@@ -48,10 +48,10 @@ def test_where_a_rule_gets_there_costs_are_compared_at_the_target(
     found = judged(cells, suite, 0)
     standings = {each.label: each for each in cells[0].standings}
     mine, theirs = standings[LEARNED].cost[0.95], standings["joint-greedy"].cost[0.95]
-    assert found["target"] == 0.95
-    assert found["rule"] == "joint-greedy"
-    assert found["seeds"] == (pytest.approx(mine.value / theirs.value - 1.0),)
-    assert found["cost"].value == pytest.approx(mine.value / theirs.value - 1.0)  # type: ignore[attr-defined]
+    assert found.target == 0.95
+    assert found.rule == "joint-greedy"
+    assert found.seeds == (pytest.approx(mine.value / theirs.value - 1.0),)
+    assert found.cost.value == pytest.approx(mine.value / theirs.value - 1.0)
 
 
 def test_violations_are_compared_with_a_rule_that_takes_no_more_gpu_time(
@@ -61,9 +61,9 @@ def test_violations_are_compared_with_a_rule_that_takes_no_more_gpu_time(
     standings = {each.label: each for each in cells[1].standings}
     mine, theirs = standings[LEARNED].figures, standings["joint-greedy"].figures
     fewer = (1.0 - mine["attainment"].value) / (1.0 - theirs["attainment"].value) - 1.0
-    assert found["violations"].value == pytest.approx(fewer)  # type: ignore[attr-defined]
+    assert found.violations.value == pytest.approx(fewer)
     cheaper = mine["gpu_cost"].value / theirs["gpu_cost"].value - 1.0
-    assert found["gpu"].value == pytest.approx(cheaper)  # type: ignore[attr-defined]
+    assert found.gpu.value == pytest.approx(cheaper)
 
 
 def test_verdicts_are_plain_data_and_a_row_each(cells: list[Cell], suite: Suite) -> None:
