@@ -82,6 +82,7 @@ class SplitVecEnv(VecEnv):
         super().__init__(simulator.envs, spaces.Box(low, high), offered)
         self._actions: Array = np.zeros(self.num_envs, np.int64)
         self._nothing_ended: Infos = [{}] * self.num_envs
+        self._behind: list[Array] = []
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Seed every environment; the next reset starts episode 1 of its seed."""
@@ -104,12 +105,9 @@ class SplitVecEnv(VecEnv):
 
     def observation(self) -> npt.NDArray[np.float32]:
         """A copy of what the last reset or step gave: Stable-Baselines3 keeps a reference."""
-        return np.concatenate([self.simulator.observation, *self._behind()], axis=1)
-
-    def _behind(self) -> list[Array]:
-        """Columns behind those of the scheduler, as they stand."""
         knob = [] if self.preferences is None else [np.array(self.preferences.knob)]
-        return knob if self.privileged is None else [*knob, self.privileged()]
+        self._behind = knob if self.privileged is None else [*knob, self.privileged()]
+        return np.concatenate([self.simulator.observation, *self._behind], axis=1)
 
     def step_async(self, actions: Array) -> None:
         """Take in the choices, shape (E,)."""
@@ -118,7 +116,7 @@ class SplitVecEnv(VecEnv):
     def step_wait(self) -> tuple[Array, Array, Array, Infos]:
         """Step, and return observations, rewards, dones and infos."""
         simulator = self.simulator
-        band, behind = self.bands(), self._behind()
+        band = self.bands()
         simulator.step(self._actions, SAME_STEP)
         ended = np.array(simulator.truncated)
         reward = self.paid()
@@ -129,7 +127,7 @@ class SplitVecEnv(VecEnv):
         infos = self._nothing_ended
         if ended.any():
             rows = np.flatnonzero(ended)
-            infos = self._infos(rows, behind)
+            infos = self._infos(rows)
             if self.constraint is not None:
                 self.constraint.ended(rows)
             if self.preferences is not None:
@@ -140,14 +138,16 @@ class SplitVecEnv(VecEnv):
         """What the step just made pays, shape (E,), before it is weighed and scaled."""
         return np.array(self.simulator.reward)
 
-    def _infos(self, rows: Array, behind: list[Array]) -> Infos:
+    def _infos(self, rows: Array) -> Infos:
         infos = list(self._nothing_ended)
         for row in rows.tolist():
             finished = self.simulator.finished[row]
             last = self.simulator.final_observation[row]
             counted = {name: float(finished[name]) for name in METRICS.names or ()}
             infos[row] = {
-                "terminal_observation": np.concatenate([last, *(each[row] for each in behind)]),
+                "terminal_observation": np.concatenate(
+                    [last, *(each[row] for each in self._behind)]
+                ),
                 "TimeLimit.truncated": True,
                 "episode": {
                     "r": counted["total_reward"],
