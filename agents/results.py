@@ -3,9 +3,9 @@
 In every cell (a scenario under a load) all play the same episodes at all their settings, as in a
 suite. Against the rule that is best *there*:
 
-- at the target, where a rule gets there: GPU cost at equal attainment, per training seed and in the
-  mean over seeds, with the interval of the paired difference;
-- the share of the room between rule and bound that is closed;
+- at each target that a rule gets to: GPU cost at equal attainment, per training seed and in the
+  mean over seeds, with the interval of the paired difference, and the share of the room between
+  rule and bound that is closed;
 - violations at the policies' own setting against the fewest of any rule, at any of its settings,
   that takes no more GPU cost; against the fewest of all where every rule takes more.
 
@@ -47,38 +47,53 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True)
+class AtTarget:
+    """Learned policies against the cheapest rule at equal attainment.
+
+    Attributes
+    ----------
+    target
+        Attainment at which costs are compared: asked for, or what can be had in its place.
+    rule
+        The cheapest there.
+    cost
+        GPU cost over the rule's, minus 1: mean over seeds.
+    seeds
+        The same for each; NaN for one that does not get there, which the mean leaves out.
+    closed
+        Share of the room from rule to bound that is closed, mean over seeds; NaN without a bound.
+    """
+
+    target: float
+    rule: str
+    cost: Interval
+    seeds: tuple[float, ...]
+    closed: float
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Learned policies in a cell, one a training seed.
 
     Attributes
     ----------
-    target
-        Attainment at which costs are compared: asked for, or what can be had in its place; None
-        where no rule gets there.
+    reached
+        The targets that a rule gets to, the scenario's own first.
     rule
-        The best one there.
-    cost
-        GPU cost at equal attainment over the rule's, minus 1: mean over seeds.
-    seeds
-        The same for each; NaN for one that does not get there, which the mean leaves out.
-    closed
-        Share of the room from rule to bound that is closed, mean over seeds; NaN without a bound.
+        The one with the fewest violations of all.
     violations
         Those at the policies' own setting over the fewest of any rule that takes no more GPU cost,
         minus 1; mean over seeds.
     gpu
-        GPU cost there over that of the rule with the fewest violations of all, minus 1.
+        GPU cost there over that of the rule with the fewest violations, minus 1.
     worst_tier
         Attainment of the worst tier minus what can be asked of it, worst over seeds.
     """
 
     scenario: str
     load: str
-    target: float | None
+    reached: tuple[AtTarget, ...]
     rule: str
-    cost: Interval
-    seeds: tuple[float, ...]
-    closed: float
     attainment: float
     violations: Interval
     gpu: Interval
@@ -175,59 +190,56 @@ def verdict(cell: Cell, suite: Suite, learned: list[str]) -> Verdict:
     ours = [each for each in cell.standings if each.label in learned]
     rules = [each for each in cell.standings if each.label in suite.policies and not each.learned]
     asked = max(sla.target for sla in cell.point.world.sla.values())
-    goal = asked if asked in cell.effective else suite.targets[0]
-    for target in (goal, cell.effective[goal]):
-        able = [rule for rule in rules if np.isfinite(rule.cost[target].value)]
-        if able:
-            best = min(able, key=lambda rule: rule.cost[target].value)
-            return _verdict(cell, ours, rules, target, best, goal)
-    return _verdict(cell, ours, rules, None, _fewest(rules), goal)
-
-
-def _fewest(standings: list[Standing]) -> Standing:
-    return min(standings, key=lambda each: 1.0 - each.figures["attainment"].value)
-
-
-def _verdict(
-    cell: Cell,
-    ours: list[Standing],
-    rules: list[Standing],
-    target: float | None,
-    best: Standing,
-    goal: float,
-) -> Verdict:
-    ratios = np.full((len(ours), len(best.curve.cost)), np.nan)
-    closed = np.full(len(ours), np.nan)
-    if target is not None:
-        theirs = cost_at(best.curve, 1.0 - target)
-        for row, each in enumerate(ours):
-            mine = cost_at(each.curve, 1.0 - target)
-            both = np.isfinite(mine) & np.isfinite(theirs)
-            np.divide(mine, theirs, out=ratios[row], where=both & (theirs > 0))
-            if target in each.above and target in best.above:
-                gap, room = each.above[target].value, best.above[target].value
-                closed[row] = 1.0 - gap / room if room > 0 else np.nan
-    fewest = _fewest(rules)
+    own = asked if asked in cell.effective else suite.targets[0]
+    targets = [own, *(target for target in suite.targets if target != own)]
+    reached = [at_target(ours, rules, target, cell.episodes) for target in targets]
+    if not any(reached):
+        reached = [at_target(ours, rules, cell.effective[own], cell.episodes)]
+    fewest = min(rules, key=lambda each: 1.0 - each.figures["attainment"].value)
     spent = mean_of([_own(each, each.curve.cost) for each in ours])
     with np.errstate(all="ignore"):
         fewer = mean_of([_violations(each, rules) for each in ours]) - 1.0
         cheaper = spent / _own(fewest, fewest.curve.cost) - 1.0
-    known = ratios[~np.isnan(ratios[:, 0])]
-    mean = mean_of(list(known)) - 1.0 if len(known) else ratios[0]
-    got = closed[np.isfinite(closed)]
     return Verdict(
         scenario=cell.point.scenario,
         load=cell.point.load,
-        target=target,
-        rule=best.label,
-        cost=interval(mean, cell.episodes),
-        seeds=tuple(float(row[0] - 1.0) for row in ratios),
-        closed=float(np.mean(got)) if len(got) else np.nan,
+        reached=tuple(each for each in reached if each is not None),
+        rule=fewest.label,
         attainment=float(np.mean([each.figures["attainment"].value for each in ours])),
         violations=interval(fewer, cell.episodes),
         gpu=interval(cheaper, cell.episodes),
-        worst_tier=min(_worst_tier(cell, each, goal) for each in ours),
+        worst_tier=min(_worst_tier(cell, each, own) for each in ours),
         episodes=cell.episodes,
+    )
+
+
+def at_target(
+    ours: list[Standing], rules: list[Standing], target: float, episodes: int
+) -> AtTarget | None:
+    """Compare learned policies with the cheapest rule at a target; None if no rule gets there."""
+    able = [rule for rule in rules if np.isfinite(rule.cost[target].value)]
+    if not able:
+        return None
+    best = min(able, key=lambda rule: rule.cost[target].value)
+    ratios = np.full((len(ours), len(best.curve.cost)), np.nan)
+    closed = np.full(len(ours), np.nan)
+    theirs = cost_at(best.curve, 1.0 - target)
+    for row, each in enumerate(ours):
+        mine = cost_at(each.curve, 1.0 - target)
+        both = np.isfinite(mine) & np.isfinite(theirs)
+        np.divide(mine, theirs, out=ratios[row], where=both & (theirs > 0))
+        if target in each.above and target in best.above:
+            gap, room = each.above[target].value, best.above[target].value
+            closed[row] = 1.0 - gap / room if room > 0 else np.nan
+    known = ratios[~np.isnan(ratios[:, 0])]
+    mean = mean_of(list(known)) - 1.0 if len(known) else ratios[0]
+    got = closed[np.isfinite(closed)]
+    return AtTarget(
+        target=target,
+        rule=best.label,
+        cost=interval(mean, episodes),
+        seeds=tuple(float(row[0] - 1.0) for row in ratios),
+        closed=float(np.mean(got)) if len(got) else np.nan,
     )
 
 
@@ -260,63 +272,59 @@ def _worst_tier(cell: Cell, standing: Standing, goal: float) -> float:
 
 def as_dict(found: Verdict) -> dict[str, Any]:
     """Plain data."""
-    plain = dict(vars(found))
-    for name in ("cost", "violations", "gpu"):
+    plain: dict[str, Any] = dict(vars(found))
+    plain["reached"] = [vars(each) | {"cost": vars(each.cost)} for each in found.reached]
+    for name in ("violations", "gpu"):
         plain[name] = vars(plain[name])
     return plain
 
 
-def table(verdicts: list[Verdict]) -> Table:
-    """A row a cell."""
-    view = Table(
-        title="Learned policies against the best tuned rule of each cell",
-        caption="GPU cost at equal attainment; violations against a rule at no more GPU cost; GPU "
-        "cost against the rule with fewest violations; 95% intervals, paired; mean over seeds",
-    )
-    for heading in ("scenario", "load", "at", "best rule"):
-        view.add_column(heading, no_wrap=True)
-    for heading in (
-        "GPU cost %", "worst seed %", "room closed %", "violations %", "at GPU cost %", "tier"
-    ):  # fmt: skip
-        view.add_column(heading, justify="right", no_wrap=True)
-    for each in verdicts:
-        view.add_row(
-            each.scenario,
-            each.load,
-            "-" if each.target is None else f"{100 * each.target:.1f}%",
+HEADINGS = (
+    "scenario", "load", "in time", "best tuned rule", "GPU time", "worst seed", "room closed",
+    "violations", "at GPU time", "worst tier",
+)  # fmt: skip
+
+
+def rows(of: Verdict) -> list[tuple[str, ...]]:
+    """A row for each target that is reached, or one where none is; in %."""
+    pressure = (percent(of.violations), percent(of.gpu), f"{100 * of.worst_tier:+.1f} pt")
+    found: list[tuple[str, ...]] = [
+        (
+            of.scenario,
+            of.load,
+            f"{100 * each.target:.1f}%",
             each.rule,
             percent(each.cost),
             _worst(each),
             _number(each.closed),
-            percent(each.violations),
-            percent(each.gpu),
-            f"{100 * each.worst_tier:+.1f} pt",
+            *(pressure if each is of.reached[0] else ("", "", "")),
         )
+        for each in of.reached
+    ]
+    return found or [(of.scenario, of.load, "-", of.rule, "-", "-", "-", *pressure)]
+
+
+def table(verdicts: list[Verdict]) -> Table:
+    """Lay out cells for a terminal."""
+    view = Table(
+        title="Learned policies against the best tuned rule of each cell",
+        caption="GPU time at equal attainment; violations against a rule at no more GPU time; GPU "
+        "time against the rule with fewest violations; 95% intervals, paired; mean over seeds",
+    )
+    for place, heading in enumerate(HEADINGS):
+        view.add_column(heading, justify="left" if place < 4 else "right", no_wrap=True)
+    for each in verdicts:
+        for row in rows(each):
+            view.add_row(*row)
     return view
-
-
-HEADINGS = (
-    "scenario", "load", "best tuned rule", "in time", "GPU time", "worst seed", "room closed",
-    "violations", "at GPU time",
-)  # fmt: skip
 
 
 def markdown(verdicts: list[Verdict]) -> str:
     """The same as a Markdown table."""
     lines = [f"| {' | '.join(HEADINGS)} |", f"|{'---|' * len(HEADINGS)}"]
-    for each in verdicts:
-        cells = (
-            f"`{each.scenario}`",
-            each.load,
-            each.rule,
-            "-" if each.target is None else f"{100 * each.target:.1f}%",
-            percent(each.cost),
-            _worst(each),
-            _number(each.closed),
-            percent(each.violations),
-            percent(each.gpu),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        f"| `{name}` | {' | '.join(others)} |" for each in verdicts for name, *others in rows(each)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -330,9 +338,9 @@ def _renewed(page: Path, results: str) -> bytes:
     return f"{before}{OPEN}\n{results}{CLOSE}{after}".encode()
 
 
-def _worst(of: Verdict) -> str:
+def _worst(of: AtTarget) -> str:
     missed = sum(seed != seed for seed in of.seeds)
-    if of.target is None or missed == 0:
+    if missed == 0:
         return _number(max(of.seeds, default=np.nan))
     return f"{missed} of {len(of.seeds)} miss it"
 

@@ -9,7 +9,7 @@ from agents.items import Cache
 from agents.judge import Cell, play_all, points_of
 from agents.overall import overall, said
 from agents.registry import PolicyError
-from agents.results import CLOSE, OPEN, Verdict, _renewed, as_dict, markdown, table, verdict
+from agents.results import CLOSE, OPEN, Verdict, _renewed, as_dict, markdown, rows, table, verdict
 from agents.runner import Runner
 from agents.suite import Load, Suite
 
@@ -22,7 +22,7 @@ def suite() -> Suite:
     return Suite(
         name="small",
         episodes=3,
-        targets=(0.95,),
+        targets=(0.95, 0.9),
         reference="joint-greedy",
         scenarios=("sd-mobile",),
         loads={"half": Load(nominal=0.5, points=5), "overload": Load(capacity=1.3)},
@@ -48,10 +48,27 @@ def test_where_a_rule_gets_there_costs_are_compared_at_the_target(
     found = judged(cells, suite, 0)
     standings = {each.label: each for each in cells[0].standings}
     mine, theirs = standings[LEARNED].cost[0.95], standings["joint-greedy"].cost[0.95]
-    assert found.target == 0.95
-    assert found.rule == "joint-greedy"
-    assert found.seeds == (pytest.approx(mine.value / theirs.value - 1.0),)
-    assert found.cost.value == pytest.approx(mine.value / theirs.value - 1.0)
+    at = found.reached[0]
+    assert at.target == 0.95
+    assert at.rule == "joint-greedy"
+    assert at.seeds == (pytest.approx(mine.value / theirs.value - 1.0),)
+    assert at.cost.value == pytest.approx(mine.value / theirs.value - 1.0)
+
+
+def test_costs_are_compared_at_every_target_that_a_rule_gets_to(
+    cells: list[Cell], suite: Suite
+) -> None:
+    found = judged(cells, suite, 0)
+    costs = {each.label: each.cost[0.9].value for each in cells[0].standings}
+    assert [at.target for at in found.reached] == [0.95, 0.9]
+    assert found.reached[1].cost.value == pytest.approx(
+        costs[LEARNED] / costs["joint-greedy"] - 1.0
+    )
+    first, second = rows(found)
+    assert (first[2], second[2]) == ("95.0%", "90.0%")
+    assert "" not in first
+    assert second[-3:] == ("", "", "")  # of the cell, not of the target
+    assert judged(cells, suite, 1).reached == ()
 
 
 def test_violations_are_compared_with_a_rule_that_takes_no_more_gpu_time(
@@ -69,9 +86,10 @@ def test_violations_are_compared_with_a_rule_that_takes_no_more_gpu_time(
 def test_verdicts_are_plain_data_and_a_row_each(cells: list[Cell], suite: Suite) -> None:
     rules = suite.model_copy(update={"policies": ("joint-greedy",)})
     verdicts = [verdict(cell, rules, [LEARNED]) for cell in cells]
-    assert table(verdicts).row_count == 2
-    assert set(as_dict(verdicts[0])["cost"]) == {"value", "low", "high"}
-    assert np.isnan(verdicts[0].closed)  # no bound was asked for
+    assert table(verdicts).row_count == 3
+    at = verdicts[0].reached[0]
+    assert set(as_dict(verdicts[0])["reached"][0]["cost"]) == {"value", "low", "high"}
+    assert np.isnan(at.closed)  # no bound was asked for
 
 
 def test_over_all_cells_each_weighs_the_same(cells: list[Cell]) -> None:
@@ -95,7 +113,7 @@ def test_the_readmes_table_is_renewed_and_nothing_else(
     table_of = markdown(verdicts)
     new = _renewed(page, table_of).decode()
     assert new == f"before\n{OPEN}\n{table_of}{CLOSE}\nafter\n"
-    assert "| `sd-mobile` | half | joint-greedy | 95.0% |" in new
+    assert "| `sd-mobile` | half | 95.0% | joint-greedy |" in new
     page.write_text("nothing here")
     with pytest.raises(PolicyError, match="has no place for a table"):
         _renewed(page, table_of)
