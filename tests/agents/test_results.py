@@ -5,11 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents.curves import Curve
 from agents.items import Cache
 from agents.judge import Cell, play_all, points_of
 from agents.overall import overall, said
 from agents.registry import PolicyError
-from agents.results import CLOSE, OPEN, Verdict, _renewed, as_dict, markdown, rows, table, verdict
+from agents.results import (
+    CLOSE,
+    OPEN,
+    Verdict,
+    _renewed,
+    as_dict,
+    least_cost,
+    markdown,
+    rows,
+    table,
+    verdict,
+)
 from agents.runner import Runner
 from agents.suite import Load, Suite
 
@@ -69,6 +81,21 @@ def test_costs_are_compared_at_every_target_that_a_rule_gets_to(
     assert "" not in first
     assert second[-3:] == ("", "", "")  # of the cell, not of the target
     assert judged(cells, suite, 1).reached == ()
+
+
+def test_where_fewer_need_be_in_time_anybody_may_leave_episodes_to_the_devices() -> None:
+    def points(*pairs: tuple[float, float]) -> Curve:
+        return Curve(*(np.array([column]) for column in zip(*pairs, strict=True)))
+
+    idle = points((0.8, 0.0))
+    steady, other = points((0.01, 0.75)), points((0.01, 0.75), (0.02, 0.60))
+    assert least_cost(steady, None, 0.05) == pytest.approx(0.75)
+    assert least_cost(steady, idle, 0.05) == pytest.approx(0.75 * 0.75 / 0.79)
+    assert least_cost(other, idle, 0.05) == pytest.approx(0.60 * 0.75 / 0.78)
+    assert least_cost(other, idle, 0.015) == pytest.approx(0.675)  # between its own settings
+    assert least_cost(steady, idle, 0.005) == np.inf
+    far = points((0.01, 0.75), (0.8, 0.0))  # a knob that gives everything up gains nothing by it
+    assert least_cost(far, idle, 0.05) == least_cost(steady, idle, 0.05)
 
 
 def test_violations_are_compared_with_a_rule_that_takes_no_more_gpu_time(
