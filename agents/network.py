@@ -4,10 +4,11 @@ A decision hangs on differences of a few hundredths of a deadline between one pl
 the next's, which a plain network on raw features is slow to resolve. So every slack is spread over
 soft steps, as are the features that tell a burst from a quiet hour. How safe a slack is hangs on
 what may use it up: work on a device and transfers last longer or shorter than predicted, by so much
-of what they last. So slack beside these is spread likewise, and
+of what they last. So slack beside these is spread likewise, as is the knob, which moves how much of
+it is enough:
 
-    score(p, h) = w_h . tanh(A [steps(slack_p), steps(safety_p), gpu_p] + B trunk(all features))
-                  + c_p . trunk
+    score(p, h) = w_h . tanh(A [steps(slack_p), steps(safety_p), gpu_p] + B [trunk, steps(knob)])
+                  + c_p . trunk,    trunk = f(all features, steps(knob))
 
 with A, B and w shared by all placements. What is learned of one placement holds for the next one,
 and nothing hangs on what a device or GPU is called. docs/learning.md has the ablation.
@@ -48,6 +49,10 @@ SPREAD = ("gpu_wait", "waiting", "uploading", "slack_left", "load_fast", "load_s
 SPREAD_STEPS = np.linspace(0.1, 0.9, 9)
 SPREAD_WIDTH = 0.1
 """Features that say how busy it is, and where they are looked at closely."""
+
+KNOB_STEPS = np.linspace(-0.8, 0.8, 5)
+KNOB_WIDTH = 0.3
+"""Where the knob is looked at closely."""
 
 
 @dataclass(frozen=True)
@@ -127,19 +132,23 @@ class Scorer(nn.Module):
     slack_steps: Tensor
     safety_steps: Tensor
     spread_steps: Tensor
+    knob_steps: Tensor
 
     def __init__(self, layout: Layout, trunk: tuple[int, ...], width: int) -> None:
         super().__init__()
         self.placements = layout.placements
+        self.features = layout.features
         self.uncertain = list(layout.uncertain)
         self.spread = list(layout.spread)
         self.column = list(layout.column)
         self.register_buffer("slack_steps", torch.tensor(SLACK_STEPS, dtype=torch.float32))
         self.register_buffer("safety_steps", torch.tensor(SAFETY_STEPS, dtype=torch.float32))
         self.register_buffer("spread_steps", torch.tensor(SPREAD_STEPS, dtype=torch.float32))
-        wide = layout.seen + len(SPREAD_STEPS) * len(self.spread)
+        self.register_buffer("knob_steps", torch.tensor(KNOB_STEPS, dtype=torch.float32))
+        turned = len(KNOB_STEPS) * layout.knobs
+        wide = layout.seen + len(SPREAD_STEPS) * len(self.spread) + turned
         self.trunk = tanh_layers(wide, trunk)
-        self.mix = nn.Linear(trunk[-1], width)
+        self.mix = nn.Linear(trunk[-1] + turned, width)
         self.local = nn.Linear(len(SLACK_STEPS) + len(SAFETY_STEPS) + 2, width, bias=False)
         self.own = nn.Linear(trunk[-1], layout.placements)
         self.head = nn.Linear(width, layout.holds)
@@ -156,8 +165,10 @@ class Scorer(nn.Module):
         safe = torch.tanh((safety[:, :, None] - self.safety_steps) / SAFETY_WIDTH)
         local = torch.cat([close, safe, slack[:, :, None], gpu[:, :, None]], 2)
         busy = torch.tanh((observations[:, self.spread, None] - self.spread_steps) / SPREAD_WIDTH)
-        trunk = self.trunk(torch.cat([observations, busy.flatten(1)], 1))
-        hidden = torch.tanh(self.local(local) + self.mix(trunk)[:, None])
+        knob = observations[:, self.features :, None]
+        knob = torch.tanh((knob - self.knob_steps) / KNOB_WIDTH).flatten(1)
+        trunk = self.trunk(torch.cat([observations, busy.flatten(1), knob], 1))
+        hidden = torch.tanh(self.local(local) + self.mix(torch.cat([trunk, knob], 1))[:, None])
         scores = self.head(hidden) + self.own(trunk)[:, :, None]
         chosen: Tensor = scores.flatten(1)[:, self.column]
         return chosen

@@ -31,6 +31,9 @@ ATTAINABLE = 3 << 60
 """First seed by which what is attainable is known: no training's, no evaluation's."""
 BANDS = 6
 """Bands of load, equally wide in its logarithm."""
+PRICES = 3
+"""Bands of price, likewise, where one is drawn for every episode."""
+STRATA = BANDS * PRICES
 SHORT = 0.005
 """How far under what is attainable a target is put that cannot be had."""
 CAP = 10.0
@@ -54,9 +57,10 @@ class LoadBands:
 
 
 class RewardScale:
-    """Divides rewards by the running standard deviation of the discounted return, band by band.
+    """Divides rewards by the running standard deviation of the discounted return, in each stratum.
 
-    Learning then depends neither on the unit of cost nor on how dear a hopeless load is: every band
+    A stratum is a band of load and of price, see :meth:`SplitVecEnv.strata`. Learning then depends
+    neither on the unit of cost nor on how dear a hopeless load or a high price is: every stratum
     pulls at the weights alike. The mean is left alone, so that sign and zero of a reward keep their
     meaning. Old returns are forgotten over some 2,000 steps.
 
@@ -73,20 +77,20 @@ class RewardScale:
     def __init__(self, envs: int, discount: float) -> None:
         self.discount = discount
         self.returns = np.zeros(envs)
-        self.moments = np.zeros((BANDS, 3))
-        """Weight, mean and weighted sum of squared deviations of returns, of every band."""
+        self.moments = np.zeros((STRATA, 3))
+        """Weight, mean and weighted sum of squared deviations of returns, of every stratum."""
 
-    def __call__(self, reward: Array, ended: Array, band: Ints) -> npt.NDArray[np.float32]:
+    def __call__(self, reward: Array, ended: Array, stratum: Ints) -> npt.NDArray[np.float32]:
         """Take in one step's rewards, shape (E,), and return them scaled."""
         self.returns = self.returns * self.discount + reward
-        for row in range(BANDS):
-            values = self.returns[band == row]
+        for row in range(STRATA):
+            values = self.returns[stratum == row]
             if len(values):
                 self._merge(self.moments[row], values)
         self.returns[ended] = 0.0
         weight, _, squares = self.moments.T
         deviation = np.sqrt(squares / np.maximum(weight, 1.0) + 1e-8)
-        return np.asarray(reward / deviation[band], np.float32)
+        return np.asarray(reward / deviation[stratum], np.float32)
 
     def _merge(self, moments: Floats, values: Array) -> None:
         """Chan's parallel update of count, mean and sum of squared deviations."""
@@ -222,6 +226,11 @@ class Preferences:
             factor = float(np.exp(low + (high - low) * drawn))
             self.knob[row] = knob_of(factor, self.limits)
             self._simulator.truth.stake["premium"][row] = factor
+
+    def bands(self) -> Ints:
+        """Which band of prices each running episode is in, shape (E,)."""
+        share = (self.knob[:, 0] + 1.0) / 2.0
+        return np.minimum((share * PRICES).astype(np.int64), PRICES - 1)
 
     def weigh(self, reward: Array) -> Array:
         """Divide rewards by 1 + lambda, so that the dear episodes do not drown the others."""

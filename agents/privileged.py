@@ -8,17 +8,20 @@ difference, and teaches by them. It is not deployed, so it may know better (Pint
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from agents.pressure import BANDS, LoadBands
+from agents.pressure import STRATA
 from splitenv.simulator import Simulator
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 FACTORS = 6
 """Columns of factors: load, rate of arrivals now, links, devices, GPUs, company."""
-PRIVILEGED = FACTORS + BANDS
+PRIVILEGED = FACTORS + STRATA
 """Columns that are shown."""
 
 
@@ -29,13 +32,13 @@ class Privileged:
     ----------
     simulator
         That is looked into.
-    bands
+    strata
         By which rewards are scaled: the critic has to know in which unit they come.
     """
 
-    def __init__(self, simulator: Simulator, bands: LoadBands) -> None:
+    def __init__(self, simulator: Simulator, strata: Callable[[], Ints]) -> None:
         self._simulator = simulator
-        self._bands = bands
+        self._strata = strata
         pool = simulator.scenario.pool
         self._gpus = (np.log(pool.faster), pool.company - 1.0)
 
@@ -52,7 +55,9 @@ class Privileged:
             *np.broadcast_to(self._gpus, (simulator.envs, 2)).T,
         ]
         factors = np.stack(columns, axis=1)
-        shown = np.concatenate([factors / (1.0 + np.abs(factors)), np.eye(BANDS)[self._bands()]], 1)
+        shown = np.concatenate(
+            [factors / (1.0 + np.abs(factors)), np.eye(STRATA)[self._strata()]], 1
+        )
         return shown.astype(np.float32)
 
 

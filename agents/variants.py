@@ -152,15 +152,15 @@ class UnmaskedRun(StudyRun):
 
 
 class OneScale(RewardScale):
-    """Divides all rewards by the same, whatever the load."""
+    """Divides all rewards by the same, whatever load and price."""
 
-    def __call__(self, reward: Array, ended: Array, band: Array) -> npt.NDArray[np.float32]:
+    def __call__(self, reward: Array, ended: Array, stratum: Array) -> npt.NDArray[np.float32]:
         """Take in one step's rewards, shape (E,), and return them scaled."""
-        return super().__call__(reward, ended, np.zeros_like(band))
+        return super().__call__(reward, ended, np.zeros_like(stratum))
 
 
 class OneScaleRun(StudyRun):
-    """With one reward scale for all bands of load."""
+    """With one reward scale for all loads and prices."""
 
     def make_env(self) -> MixedVecEnv:
         """Make the training environments."""
@@ -226,7 +226,7 @@ VARIANTS: dict[str, Variant] = {
     "discount-0.8": Variant("discount 0.8", {"discount": 0.8}),
     "no-masks": Variant("everything offered", kind=UnmaskedRun),
     "plain-network": Variant("Stable-Baselines3's MLP", kind=PlainRun),
-    "one-scale": Variant("one reward scale for all loads", kind=OneScaleRun),
+    "one-scale": Variant("one reward scale for all loads and prices", kind=OneScaleRun),
     "no-queue-features": Variant("queues and load hidden", kind=BlindRun),
     "plain-critic": Variant("critic sees what the actor sees", kind=UnprivilegedRun),
     "late-reward": Variant("paid once physics has fixed it", kind=LateRewardRun),

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from agents.pressure import Constraint, LoadBands, Preferences, RewardScale
+from agents.pressure import PRICES, Constraint, LoadBands, Preferences, RewardScale
 from agents.privileged import PRIVILEGED, Privileged
 from splitenv.disciplines import HOLDING
 from splitenv.features import bounds
@@ -74,7 +74,7 @@ class SplitVecEnv(VecEnv):
         self.preferences = preferences
         self.choices = choices_of(simulator.tables, simulator.scenario.dispatch)
         self.bands = LoadBands(simulator)
-        self.privileged = Privileged(simulator, self.bands) if privileged else None
+        self.privileged = Privileged(simulator, self.strata) if privileged else None
         low, high = bounds(simulator.tables.enter.shape[1])
         more = np.ones((preferences is not None) + PRIVILEGED * privileged, np.float32)
         low, high = np.append(low, -more), np.append(high, more)
@@ -116,14 +116,14 @@ class SplitVecEnv(VecEnv):
     def step_wait(self) -> tuple[Array, Array, Array, Infos]:
         """Step, and return observations, rewards, dones and infos."""
         simulator = self.simulator
-        band = self.bands()
+        stratum = self.strata()
         simulator.step(self._actions, SAME_STEP)
         ended = np.array(simulator.truncated)
         reward = self.paid()
         if self.preferences is not None:
             reward = self.preferences.weigh(reward)
         if self.scale is not None:
-            reward = self.scale(reward, ended, band)
+            reward = self.scale(reward, ended, stratum)
         infos = self._nothing_ended
         if ended.any():
             rows = np.flatnonzero(ended)
@@ -133,6 +133,11 @@ class SplitVecEnv(VecEnv):
             if self.preferences is not None:
                 self.preferences.draw(rows)
         return self.observation(), reward, ended, infos
+
+    def strata(self) -> npt.NDArray[np.int64]:
+        """Which band of load, and within it of price, each running episode is in, shape (E,)."""
+        price = 0 if self.preferences is None else self.preferences.bands()
+        return self.bands() * PRICES + price
 
     def paid(self) -> Array:
         """What the step just made pays, shape (E,), before it is weighed and scaled."""

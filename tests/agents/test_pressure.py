@@ -6,6 +6,7 @@ import pytest
 from agents.pressure import (
     BANDS,
     CAP,
+    PRICES,
     SHORT,
     Constraint,
     LoadBands,
@@ -50,7 +51,7 @@ def build(scenario: Scenario) -> Simulator:
     return simulator
 
 
-def test_each_band_of_load_is_scaled_by_the_deviation_of_its_own_returns() -> None:
+def test_each_stratum_is_scaled_by_the_deviation_of_its_own_returns() -> None:
     rng = np.random.default_rng(1)
     scale = Unforgetting(2, discount=0.9)
     running, seen = np.zeros(2), []
@@ -72,6 +73,19 @@ def test_bands_are_equally_wide_in_the_logarithm_of_load_per_gpu(scenario: Scena
     low, high = simulator.settings.load
     simulator.truth.world["load"] = np.geomspace(low, high, ENVS)
     assert bands().tolist() == sorted(np.tile(np.arange(BANDS), ENVS // BANDS).tolist())
+
+
+def test_strata_are_bands_of_load_times_bands_of_price(scenario: Scenario) -> None:
+    simulator = build(scenario)
+    env = SplitVecEnv(simulator, preferences=Preferences(simulator, (5,), LIMITS))
+    env.reset()
+    low, high = np.log(LIMITS)
+    dear = (np.log(simulator.truth.stake["premium"][:, 0]) - low) / (high - low)
+    assert env.strata().tolist() == (env.bands() * PRICES + np.floor(PRICES * dear)).tolist()
+    assert len(set(env.strata() % PRICES)) == PRICES
+    plain = SplitVecEnv(build(scenario))
+    plain.reset()
+    assert plain.strata().tolist() == (plain.bands() * PRICES).tolist()
 
 
 def constrained(scenario: Scenario, allowed: float) -> tuple[SplitVecEnv, Constraint]:

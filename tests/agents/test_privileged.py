@@ -9,7 +9,7 @@ import torch
 
 from agents.learned import SB3Policy
 from agents.ppo import PPOSettings, build_model, load_hyperparameters, training_env
-from agents.pressure import BANDS
+from agents.pressure import PRICES, STRATA
 from agents.privileged import FACTORS, PRIVILEGED
 from splitenv.context import Context
 from splitenv.scenario import Scenario, load_scenario
@@ -40,7 +40,7 @@ def test_columns_are_the_episodes_own_load_rate_links_devices_and_gpus(
     own, other = env.parts
     crowds = 0
     for _ in range(200):
-        factors = unbent(seen[:, -PRIVILEGED:-BANDS].astype(float))
+        factors = unbent(seen[:, -PRIVILEGED:-STRATA].astype(float))
         for part, rows in ((own, slice(0, 8)), (other, slice(8, 16))):
             world, nominal = part.simulator.truth.world, part.simulator.scenario.load
             gpus = part.simulator.belief.clock["gpus"]
@@ -54,8 +54,10 @@ def test_columns_are_the_episodes_own_load_rate_links_devices_and_gpus(
             crowds += np.sum(world["rate"] > 1.5 * world["load"])
         np.testing.assert_allclose(factors[:8, FASTER:], 0.0)
         np.testing.assert_allclose(factors[8:, FASTER:], [[np.log(2.0), -0.5]] * 8, rtol=1e-5)
-        bands = np.concatenate([part.bands() for part in env.parts])
-        assert np.array_equal(seen[:, -BANDS:].argmax(1), bands)
+        load, price = np.divmod(seen[:, -STRATA:].argmax(1), PRICES)
+        assert np.array_equal(load, np.concatenate([part.bands() for part in env.parts]))
+        drawn = (1.0 + seen[:, -PRIVILEGED - 1]) / 2.0 * PRICES  # the knob is shown before these
+        assert np.array_equal(price, drawn.astype(int))
         seen = env.step(np.zeros(16, int))[0]
     assert crowds > 0
 
