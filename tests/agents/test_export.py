@@ -178,8 +178,9 @@ def test_a_bundle_of_a_policy_with_a_knob_is_set_by_its_calibration(tmp_path: Pa
     model = build_model("maskable-ppo", env, settings, 0)
     with torch.no_grad():
         model.policy.actor.own.weight *= 300.0
-    policy = SB3Policy.of(model, scenario).at(0.25)
-    calibration = {"targets": {"0.95": 0.5, "0.99": 16.0, "0.999": None}}
+    low, high = settings.preferences
+    policy = SB3Policy.of(model, scenario).at(low)
+    calibration = {"targets": {"0.95": 0.5, "0.99": high, "0.999": None}}
 
     export(policy, scenario, tmp_path / "b", training={"calibration": calibration})
 
@@ -193,7 +194,7 @@ def test_a_bundle_of_a_policy_with_a_knob_is_set_by_its_calibration(tmp_path: Pa
     )
     seen, masks = bundle.goldens.observations, bundle.goldens.masks
     assert np.array_equal(bundle.policy().act(seen, masks), policy.act(seen, masks))
-    strict = policy.at(16.0)
+    strict = policy.at(high)
     strict.bind(bundle.context)
     assert np.array_equal(bundle.policy(0.99).act(seen, masks), strict.act(seen, masks))
     assert (bundle.policy(0.99).act(seen, masks) != policy.act(seen, masks)).any()
