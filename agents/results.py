@@ -63,7 +63,8 @@ class AtTarget:
     seeds
         The same for each; NaN for one that does not get there, which the mean leaves out.
     closed
-        Share of the room from rule to bound that is closed, mean over seeds; NaN without a bound.
+        Share of the room from rule to bound that is closed, mean over seeds; NaN without a bound,
+        and where the rule is mixed with the idle, whom the bound knows nothing of.
     """
 
     target: float
@@ -227,11 +228,12 @@ def at_target(
         return None
     ratios = np.full((len(ours), len(theirs)), np.nan)
     closed = np.full(len(ours), np.nan)
+    mixed = theirs[0] < cost_at(best.curve, 1.0 - target)[0]
     for row, each in enumerate(ours):
         mine = least_cost(each.curve, idle, 1.0 - target)
         both = np.isfinite(mine) & np.isfinite(theirs)
         np.divide(mine, theirs, out=ratios[row], where=both & (theirs > 0))
-        if target in each.above and target in best.above:
+        if target in each.above and target in best.above and not mixed:
             gap, room = each.above[target].value, best.above[target].value
             closed[row] = 1.0 - gap / room if room > 0 else np.nan
     known = ratios[~np.isnan(ratios[:, 0])]
