@@ -219,12 +219,12 @@ def verdict(cell: Cell, suite: Suite, learned: list[str]) -> Verdict:
 def at_target(
     ours: list[Standing], rules: list[Standing], target: float, episodes: int
 ) -> AtTarget | None:
-    """Compare learned policies with the cheapest rule at a target; None if no rule gets there."""
+    """Compare learned policies with the rule that is cheapest at a target; None without one."""
     idle = next((rule.curve for rule in rules if rule.label == IDLE), None)
     spent = {rule.label: least_cost(rule.curve, idle, 1.0 - target) for rule in rules}
     best = min(rules, key=lambda rule: float(spent[rule.label][0]))
     theirs = spent[best.label]
-    if not np.isfinite(theirs[0]):
+    if not 0.0 < theirs[0] < np.inf:  # nothing is to be saved where a rule has it for nothing
         return None
     ratios = np.full((len(ours), len(theirs)), np.nan)
     closed = np.full(len(ours), np.nan)
