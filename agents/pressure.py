@@ -34,6 +34,7 @@ BANDS = 6
 PRICES = 3
 """Bands of price, likewise, where one is drawn for every episode."""
 STRATA = BANDS * PRICES
+"""Bands of load and, within each, of price."""
 SHORT = 0.005
 """How far under what is attainable a target is put that cannot be had."""
 CAP = 10.0
